@@ -1,0 +1,42 @@
+-- Messages, in partitions by chat: every key holds chat_id, and so does every route.
+
+create type message_kind as enum ('User', 'System');
+
+create table messages (
+    id uuid not null,
+    chat_id uuid not null,
+    -- Counts up by one in its chat; the order of seq is the order of commits.
+    seq bigint not null,
+    sender_id uuid not null,
+    -- The sender's idempotency key.
+    client_id text,
+    kind message_kind not null default 'User',
+    -- Null once deleted.
+    content text,
+    reply_to uuid,
+    edited_at timestamptz,
+    version integer not null default 1,
+    deleted_at timestamptz,
+    deleted_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint messages_pkey primary key (chat_id, id),
+    constraint messages_chat_id_seq_key unique (chat_id, seq),
+    constraint messages_content_check check ((content is null) = (deleted_at is not null)),
+    constraint messages_chat_id_fkey foreign key (chat_id) references chats (id) on delete cascade,
+    constraint messages_sender_id_fkey foreign key (sender_id) references users (id),
+    constraint messages_deleted_by_fkey foreign key (deleted_by) references users (id),
+    constraint messages_reply_to_fkey foreign key (chat_id, reply_to) references messages (chat_id, id)
+) partition by hash (chat_id);
+
+do $$
+begin
+    for part in 0..7 loop
+        execute format(
+            'create table messages_%s partition of messages for values with (modulus 8, remainder %s)',
+            part, part);
+    end loop;
+end $$;
+
+create unique index messages_client_id_key on messages (chat_id, sender_id, client_id)
+    where client_id is not null;
