@@ -1,0 +1,147 @@
+//! Who is calling: the bearer extractor of both servers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{header, request::Parts},
+};
+use chrono::{DateTime, Utc};
+use moka::future::Cache;
+use sqlx::PgPool;
+
+use crate::{
+    api::{Input, Operation},
+    clock::Clock,
+    ids::{SessionId, UserId},
+    problem::Problem,
+    store,
+    token::TokenVerifier,
+};
+
+/// The upper bound for a revocation that the event feed has not told yet.
+const SESSION_TTL: Duration = Duration::from_secs(1);
+/// Sessions remembered; the rest are looked up again.
+const SESSIONS: u64 = 100_000;
+
+/// A person with a verified token of a session in force.
+///
+/// The fields are private: only [`Authenticator`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    user_id: UserId,
+    session_id: SessionId,
+    token_expires_at: DateTime<Utc>,
+}
+
+impl Caller {
+    /// Who.
+    #[must_use]
+    pub fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// By which session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// When the token ends.
+    #[must_use]
+    pub fn token_expires_at(&self) -> DateTime<Utc> {
+        self.token_expires_at
+    }
+}
+
+/// Turns tokens into callers.
+#[derive(Clone)]
+pub struct Authenticator {
+    verifier: Arc<TokenVerifier>,
+    sessions: Cache<(SessionId, UserId), bool>,
+    pool: PgPool,
+    clock: Clock,
+}
+
+impl Authenticator {
+    /// An authenticator that looks sessions up in `pool`.
+    #[must_use]
+    pub fn new(verifier: TokenVerifier, pool: PgPool, clock: Clock) -> Self {
+        let sessions = Cache::builder()
+            .max_capacity(SESSIONS)
+            .time_to_live(SESSION_TTL)
+            .support_invalidation_closures()
+            .build();
+        Self { verifier: Arc::new(verifier), sessions, pool, clock }
+    }
+
+    /// The caller that a bearer token stands for.
+    ///
+    /// # Errors
+    /// 401 for a token that is not accepted or whose session has ended; 503 when the database cannot tell.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller, Problem> {
+        let now = self.clock.now();
+        let claims = self.verifier.verify(token, now).ok_or_else(Problem::unauthorized)?;
+        let active = self
+            .sessions
+            .try_get_with(
+                (claims.sid, claims.sub),
+                store::session_is_active(&self.pool, claims.sid, claims.sub, now),
+            )
+            .await
+            .map_err(|error| match Arc::try_unwrap(error) {
+                Ok(error) => Problem::from(error),
+                Err(_) => Problem::unavailable("The database is not available at the moment."),
+            })?;
+        if !active {
+            return Err(Problem::unauthorized());
+        }
+        let token_expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(now);
+        Ok(Caller { user_id: claims.sub, session_id: claims.sid, token_expires_at })
+    }
+
+    /// Forgets what is remembered of a session, because it has ended.
+    pub fn forget(&self, session: SessionId) {
+        // Refused only without support for closures, which `new` asks for.
+        let _ = self.sessions.invalidate_entries_if(move |(id, _), _| *id == session);
+    }
+
+    /// Forgets all sessions, after a gap in the event feed.
+    pub fn forget_all(&self) {
+        self.sessions.invalidate_all();
+    }
+}
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Extracted once a request: proofs build on it.
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(*caller);
+        }
+        let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
+        let caller = Authenticator::from_ref(state).authenticate(token).await?;
+        parts.extensions.insert(caller);
+        tracing::Span::current().record("user_id", tracing::field::display(caller.user_id));
+        Ok(caller)
+    }
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750, section 2.1).
+#[must_use]
+pub fn bearer_token(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+impl Input for Caller {
+    fn describe(operation: &mut Operation) {
+        operation.requires_token();
+    }
+}

@@ -1,0 +1,312 @@
+//! The event feed: a doorbell, and an ordered catch-up from the table.
+//!
+//! The table is the truth. The bell (LISTEN/NOTIFY, PostgreSQL manual, NOTIFY) only says when to look;
+//! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    event::{Epoch, Event, EventKind, Position},
+    ids::{ChatId, MessageId, UserId, WorkspaceId},
+    message::{Message, MessageKind},
+    store,
+    user::Person,
+};
+
+/// The channel that the triggers ring.
+const CHANNEL: &str = "fechatter_events";
+/// How long to wait for the bell before looking anyway.
+const POLL: Duration = Duration::from_secs(1);
+/// How often a silent listener is asked for a sign of life: a half-open socket never reports itself.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long connecting, or an answer to the heartbeat, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Waits between attempts after a failure.
+const BACKOFF: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+/// Events in a batch.
+const BATCH: i64 = 1000;
+
+/// What the feed yields.
+#[derive(Debug)]
+pub enum Batch {
+    /// The next events, in commit order, at least one.
+    Events(Vec<Event>),
+    /// What came before is not connected with what comes next: start anew from here.
+    Gap {
+        /// Why.
+        reason: Gap,
+        /// From where the feed goes on.
+        position: Position,
+    },
+}
+
+/// Why there is a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The feed has just started.
+    Start,
+    /// Another log is in place of the one that was read, or its end is gone.
+    Epoch,
+    /// The events in between have been dropped.
+    Expired,
+}
+
+/// All events from now on, in commit order, each once.
+pub struct EventFeed {
+    pool: PgPool,
+    bell: Arc<Notify>,
+    listener: JoinHandle<()>,
+    cursor: Option<Position>,
+}
+
+impl Drop for EventFeed {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl EventFeed {
+    /// A feed that reads from `pool` and listens by a connection of its own.
+    #[must_use]
+    pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
+        let bell = Arc::new(Notify::new());
+        let listener = tokio::spawn(ring(listen, Arc::clone(&bell)));
+        Self { pool, bell, listener, cursor: None }
+    }
+
+    /// The next batch; the first one is the gap [`Gap::Start`].
+    ///
+    /// Waits as long as it takes: failures are logged and tried again. Not cancellation safe in that a
+    /// batch can be lost with the future; keep one feed to one loop.
+    pub async fn next(&mut self) -> Batch {
+        let mut failures = 0;
+        loop {
+            // Made before the look, so that a ring during it is not missed.
+            let bell = Arc::clone(&self.bell);
+            let rung = bell.notified();
+            match self.look().await {
+                Ok(Some(batch)) => return batch,
+                Ok(None) => {
+                    failures = 0;
+                    // Elapsed: look without having been rung.
+                    let _ = timeout(POLL, rung).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the event log could not be read");
+                    sleep(backoff(failures)).await;
+                    failures += 1;
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self) -> sqlx::Result<Option<Batch>> {
+        let Some(cursor) = &self.cursor else {
+            return self.restart(Gap::Start).await.map(Some);
+        };
+        let (log, events) = read_after(&self.pool, cursor.id, BATCH).await?;
+        if log.epoch != cursor.epoch || (!log.holds_cursor && cursor.id > log.dropped_through) {
+            return self.restart(Gap::Epoch).await.map(Some);
+        }
+        if cursor.id < log.dropped_through {
+            return self.restart(Gap::Expired).await.map(Some);
+        }
+        let Some(last) = events.last() else { return Ok(None) };
+        self.cursor = Some(Position { epoch: log.epoch, id: last.id });
+        Ok(Some(Batch::Events(events)))
+    }
+
+    async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
+        let mut connection = self.pool.acquire().await?;
+        let position = store::position(&mut connection).await?;
+        self.cursor = Some(position.clone());
+        Ok(Batch::Gap { reason, position })
+    }
+}
+
+fn backoff(failures: usize) -> Duration {
+    BACKOFF[failures.min(BACKOFF.len() - 1)]
+}
+
+/// Rings the bell for every notification, and after every reconnection, for as long as it lives.
+async fn ring(options: PgConnectOptions, bell: Arc<Notify>) {
+    let mut failures = 0;
+    loop {
+        match listen(&options, &bell, &mut failures).await {
+            Ok(()) => tracing::debug!("the listener lost its connection"),
+            Err(error) => tracing::warn!(%error, "the listener failed; polling meanwhile"),
+        }
+        bell.notify_one();
+        sleep(backoff(failures)).await;
+        failures += 1;
+    }
+}
+
+async fn listen(options: &PgConnectOptions, bell: &Notify, failures: &mut usize) -> sqlx::Result<()> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    // Whatever was written while nobody listened.
+    bell.notify_one();
+    *failures = 0;
+    loop {
+        match timeout(HEARTBEAT, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => bell.notify_one(),
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                timeout(PATIENCE, sqlx::query!("select 1 as alive").fetch_one(&mut listener))
+                    .await
+                    .map_err(|_| sqlx::Error::PoolTimedOut)??;
+            }
+        }
+    }
+}
+
+/// What the log said of itself, in the statement that read the events.
+#[derive(Clone, Debug)]
+pub struct LogState {
+    /// Which log.
+    pub epoch: Epoch,
+    /// Events up to here have been dropped.
+    pub dropped_through: i64,
+    /// Whether the event of the cursor is there.
+    pub holds_cursor: bool,
+}
+
+/// The first `limit` events after `cursor`, joined with what they name, and the log's state at that moment.
+pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select s.epoch, s.dropped_through,
+            ($1 = 0 or exists (select from events where id = $1)) as "holds_cursor!",
+            e.id as "id?", e.kind as "kind?", e.at as "at?",
+            e.workspace_id as "workspace_id?: WorkspaceId", e.chat_id as "chat_id?: ChatId",
+            e.user_id as "user_id?: UserId", e.actor_id as "actor_id?: UserId",
+            e.message_id as "message_id?: MessageId", e.data as "data?",
+            m.seq as "seq?", m.kind as "message_kind?: MessageKind", m.content as "content?",
+            m.reply_to as "reply_to?: MessageId", m.client_id as "client_id?",
+            m.created_at as "created_at?", m.edited_at as "edited_at?",
+            m.version as "version?", m.deleted_at as "deleted_at?",
+            p.id as "person_id?: UserId", p.full_name as "person_name?",
+            p.username as "person_username?", p.avatar_url as "person_avatar_url?"
+        from stream_epoch s
+        left join lateral (select * from events where id > $1 order by id limit $2) e on true
+        left join messages m on m.chat_id = e.chat_id and m.id = e.message_id
+        left join users p on p.id = coalesce(m.sender_id,
+            case when e.data ->> 'type' = 'member_added' then e.user_id end)
+        order by e.id
+        "#,
+        cursor,
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let log = LogState {
+        epoch: Epoch(first.epoch.clone()),
+        dropped_through: first.dropped_through,
+        holds_cursor: first.holds_cursor,
+    };
+    Ok((log, rows.into_iter().filter_map(Row::into_event).collect()))
+}
+
+struct Row {
+    epoch: String,
+    dropped_through: i64,
+    holds_cursor: bool,
+    id: Option<i64>,
+    kind: Option<String>,
+    at: Option<chrono::DateTime<chrono::Utc>>,
+    workspace_id: Option<WorkspaceId>,
+    chat_id: Option<ChatId>,
+    user_id: Option<UserId>,
+    actor_id: Option<UserId>,
+    message_id: Option<MessageId>,
+    data: Option<Value>,
+    seq: Option<i64>,
+    message_kind: Option<MessageKind>,
+    content: Option<String>,
+    reply_to: Option<MessageId>,
+    client_id: Option<String>,
+    created_at: Option<chrono::DateTime<chrono::Utc>>,
+    edited_at: Option<chrono::DateTime<chrono::Utc>>,
+    version: Option<i32>,
+    deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+    person_id: Option<UserId>,
+    person_name: Option<String>,
+    person_username: Option<String>,
+    person_avatar_url: Option<String>,
+}
+
+impl Row {
+    /// None for the one row that stands for an empty batch.
+    fn into_event(mut self) -> Option<Event> {
+        let person = self.take_person();
+        let (id, at) = (self.id?, self.at?);
+        let kind = EventKind::parse(self.kind.as_deref().unwrap_or_default());
+        let message = person.clone().and_then(|sender| self.take_message(sender));
+        Some(Event {
+            id,
+            kind,
+            workspace_id: self.workspace_id,
+            chat_id: self.chat_id,
+            user_id: self.user_id,
+            actor_id: self.actor_id,
+            message_id: self.message_id,
+            data: self.data.unwrap_or_default(),
+            at,
+            person: person.filter(|_| message.is_none()),
+            message,
+        })
+    }
+
+    fn take_person(&mut self) -> Option<Person> {
+        Some(Person {
+            id: self.person_id?,
+            name: self.person_name.take()?,
+            username: self.person_username.take()?,
+            avatar_url: self.person_avatar_url.take(),
+        })
+    }
+
+    fn take_message(&mut self, sender: Person) -> Option<Message> {
+        Some(Message {
+            id: self.message_id?,
+            chat_id: self.chat_id?,
+            seq: self.seq?,
+            kind: self.message_kind?,
+            content: self.content.take(),
+            sender,
+            reply_to: self.reply_to,
+            client_id: self.client_id.take(),
+            created_at: self.created_at?,
+            edited_at: self.edited_at,
+            version: self.version?,
+            deleted_at: self.deleted_at,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! The error body of both servers: problem details (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An error, as clients see it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    pub kind: Cow<'static, str>,
+    /// The status in words.
+    pub title: Cow<'static, str>,
+    /// The HTTP status.
+    #[serde(serialize_with = "status_number")]
+    #[schema(value_type = u16)]
+    pub status: StatusCode,
+    /// What went wrong this time.
+    pub detail: Cow<'static, str>,
+    /// Stable and made for programs, in `snake_case`.
+    #[schema(value_type = String)]
+    pub code: &'static str,
+    /// What is wrong with each field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// The request, as the logs name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// `Retry-After`, in seconds.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The field: a JSON path as `member_ids[2]`, a query parameter or a part of the path.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error in `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem of this status, code and detail.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(status.canonical_reason().unwrap_or("Error")),
+            status,
+            detail: detail.into(),
+            code,
+            errors: Vec::new(),
+            request_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// 400: some fields are wrong.
+    #[must_use]
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", only.field, only.message),
+            several => format!("{} fields are invalid", several.len()),
+        };
+        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid", detail) }
+    }
+
+    /// 400: what was sent could not be read at all.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    /// 401: no token, or one that is not accepted. Which of them it was stays untold.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid access token is required.")
+    }
+
+    /// 403: visible, but not allowed.
+    pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 404: not there, or not visible; the same for both.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+    }
+
+    /// 503: try again shortly.
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail) }
+    }
+
+    /// 500: our fault; what it was stays in the logs.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
+    }
+}
+
+/// A database error, logged once: 503 when trying again makes sense, 500 otherwise.
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        if crate::database::is_unavailable(&error) {
+            tracing::warn!(%error, "the database is unavailable");
+            Self::unavailable("The database is not available at the moment.")
+        } else {
+            tracing::error!(%error, "a query failed");
+            Self::internal()
+        }
+    }
+}
+
+/// The answer carries the problem among its extensions; `http::layers` writes the body, with the request id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

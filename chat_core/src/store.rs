@@ -1,0 +1,70 @@
+//! Transactions, and the lookups that both servers make.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use crate::{
+    event::{Epoch, Position},
+    ids::{SessionId, UserId},
+};
+
+/// Starts a transaction that writes: under the event log's ordering lock, before any statement reads
+/// what its write depends on.
+pub async fn begin_write(
+    pool: &PgPool,
+    actor: Option<UserId>,
+) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = pool.begin().await?;
+    sqlx::query!("select begin_write($1)", actor.map(|actor| actor.0)).execute(&mut *tx).await?;
+    Ok(tx)
+}
+
+/// A read of one moment, and where in the event log that moment lies.
+pub struct Snapshot {
+    /// The read-only transaction.
+    pub tx: Transaction<'static, Postgres>,
+    /// The exact cut: the snapshot shows every event up to here, and none after.
+    pub position: Position,
+}
+
+impl Snapshot {
+    /// Starts one (REPEATABLE READ: PostgreSQL manual, section 13.2.2).
+    pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+        let position = position(&mut tx).await?;
+        Ok(Self { tx, position })
+    }
+}
+
+/// Where the log ends, as the current statement sees it.
+pub async fn position(connection: &mut PgConnection) -> sqlx::Result<Position> {
+    let row = sqlx::query!(
+        r#"select epoch, coalesce((select max(id) from events), dropped_through) as "id!" from stream_epoch"#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Position { epoch: Epoch(row.epoch), id: row.id })
+}
+
+/// Whether this session of this person is in force.
+pub async fn session_is_active(
+    pool: &PgPool,
+    session: SessionId,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from sessions s join users u on u.id = s.user_id
+            where s.id = $1 and s.user_id = $2 and s.revoked_at is null and s.expires_at > $3
+                and u.status = 'Active'
+        ) as "active!"
+        "#,
+        session.0,
+        user.0,
+        now,
+    )
+    .fetch_one(pool)
+    .await
+}

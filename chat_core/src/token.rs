@@ -1,0 +1,140 @@
+//! Access tokens: JWTs (RFC 7519, RFC 9068) signed with Ed25519 (RFC 8037).
+
+use std::{collections::HashMap, path::Path};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::ids::{SessionId, UserId};
+
+/// The `typ` of an access token (RFC 9068, section 2.1).
+pub const TOKEN_TYPE: &str = "at+jwt";
+
+/// For how long after its end a token is still accepted, in seconds: clocks differ.
+const LEEWAY_S: i64 = 30;
+
+/// What an access token says. It holds no roles: those are looked up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it.
+    pub iss: String,
+    /// For whom.
+    pub aud: String,
+    /// The person.
+    pub sub: UserId,
+    /// The session.
+    pub sid: SessionId,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// The end, in seconds since 1970.
+    pub exp: i64,
+    /// The token's own id.
+    pub jti: Uuid,
+}
+
+/// Checks access tokens; holds public keys only.
+pub struct TokenVerifier {
+    keys: HashMap<String, DecodingKey>,
+    validation: Validation,
+}
+
+/// Why the public key could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file could not be read.
+    #[error("cannot read the key file {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Not a PEM file with Ed25519 public keys.
+    #[error("the key file {0} does not hold an Ed25519 public key in PEM (SubjectPublicKeyInfo)")]
+    Malformed(String),
+}
+
+/// Whom tokens are by and for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenNames {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// The `aud` claim.
+    pub audience: String,
+}
+
+impl TokenVerifier {
+    /// A verifier with these Ed25519 keys, of 32 bytes each; a token names the one that signed it by its `kid`.
+    #[must_use]
+    pub fn new<'key>(keys: impl IntoIterator<Item = &'key [u8]>, names: &TokenNames) -> Self {
+        let keys = keys.into_iter().map(|key| (key_id(key), DecodingKey::from_ed_der(key))).collect();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[&names.issuer]);
+        validation.set_audience(&[&names.audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The end is checked below, against the clock that is a parameter.
+        validation.validate_exp = false;
+        Self { keys, validation }
+    }
+
+    /// A verifier with every public key of a PEM file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds anything but Ed25519 public keys.
+    pub fn from_file(path: &Path, names: &TokenNames) -> Result<Self, KeyError> {
+        let shown = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
+        let blocks = pem::parse_many(&text).map_err(|_| KeyError::Malformed(shown.clone()))?;
+        let keys: Option<Vec<_>> = blocks.iter().map(|block| ed25519_public_key(block.contents())).collect();
+        match keys {
+            Some(keys) if !keys.is_empty() => Ok(Self::new(keys, names)),
+            _ => Err(KeyError::Malformed(shown)),
+        }
+    }
+
+    /// The claims of a token that is signed by a known key, for us, and in force at `now`.
+    #[must_use]
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        if header.typ.as_deref() != Some(TOKEN_TYPE) {
+            return None;
+        }
+        let key = self.keys.get(header.kid.as_deref()?)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
+        let end = DateTime::from_timestamp(claims.exp, 0)?;
+        (now < end + TimeDelta::seconds(LEEWAY_S)).then_some(claims)
+    }
+}
+
+/// The 32 bytes of an Ed25519 key in a `SubjectPublicKeyInfo` (RFC 8410, section 4).
+#[must_use]
+pub fn ed25519_public_key(spki: &[u8]) -> Option<&[u8]> {
+    const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    spki.strip_prefix(&PREFIX).filter(|key| key.len() == 32)
+}
+
+/// The key's id: its JWK thumbprint (RFC 7638; RFC 8037, appendix A.3).
+#[must_use]
+pub fn key_id(public_key: &[u8]) -> String {
+    let x = BASE64_URL_SAFE_NO_PAD.encode(public_key);
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(jwk))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_is_that_of_rfc_8037() -> Result<(), Box<dyn std::error::Error>> {
+        let key = BASE64_URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")?;
+        assert_eq!(key_id(&key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        Ok(())
+    }
+}
