@@ -1,0 +1,10 @@
+//! The way in: accounts, sessions and their tokens.
+
+pub mod device;
+pub mod handlers;
+pub mod issuer;
+pub(crate) mod opaque;
+pub mod passwords;
+mod rotation;
+pub(crate) mod store;
+pub mod types;

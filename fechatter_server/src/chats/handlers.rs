@@ -1,0 +1,97 @@
+//! Chats over HTTP.
+
+use axum::extract::State;
+use chat_core::{
+    caller::Caller,
+    http::{
+        answer::{Done, Ensured, Found, Listed},
+        json::Json,
+        query::Query,
+    },
+    store::Snapshot,
+};
+
+use super::{
+    store,
+    types::{ChannelPage, ChatList, ChatView, CreateChat, ListChannels, ListChats, UpdateChat},
+};
+use crate::{
+    access::{self, ChatPermit, DeleteChat, ReadChat, ReadWorkspace, WorkspacePermit},
+    error::Error,
+    state::AppState,
+};
+
+/// One's chats, latest activity first.
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<ListChats>,
+) -> Result<Listed<ChatList>, Error> {
+    if let Some(workspace_id) = query.workspace_id {
+        WorkspacePermit::<ReadWorkspace>::look_up(&state, caller, workspace_id).await?;
+    }
+    let mut snapshot = Snapshot::begin(&state.pool).await?;
+    let chats = store::of_caller(&mut snapshot.tx, caller, query.workspace_id).await?;
+    Ok(Listed { body: ChatList { chats }, position: snapshot.position })
+}
+
+/// Makes a chat; a `Single` one that is there is found.
+pub async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(draft): Json<CreateChat>,
+) -> Result<Ensured<ChatView>, Error> {
+    let permit = WorkspacePermit::<access::CreateChat>::look_up(&state, caller, draft.workspace_id).await?;
+    store::create(&state.pool, &permit, &draft).await
+}
+
+/// One chat.
+pub async fn get(
+    State(state): State<AppState>,
+    permit: ChatPermit<ReadChat>,
+) -> Result<Listed<ChatView>, Error> {
+    let mut snapshot = Snapshot::begin(&state.pool).await?;
+    let body = store::view(&mut snapshot.tx, &permit).await?;
+    Ok(Listed { body, position: snapshot.position })
+}
+
+/// Renames or describes a chat.
+pub async fn update(
+    State(state): State<AppState>,
+    permit: ChatPermit<access::UpdateChat>,
+    Json(change): Json<UpdateChat>,
+) -> Result<Found<ChatView>, Error> {
+    store::update(&state.pool, &permit, &change).await.map(Found)
+}
+
+/// Makes a chat read-only.
+pub async fn archive(
+    State(state): State<AppState>,
+    permit: ChatPermit<access::UpdateChat>,
+) -> Result<Found<ChatView>, Error> {
+    store::set_archived(&state.pool, &permit, true).await.map(Found)
+}
+
+/// Lets people write again.
+pub async fn unarchive(
+    State(state): State<AppState>,
+    permit: ChatPermit<access::UpdateChat>,
+) -> Result<Found<ChatView>, Error> {
+    store::set_archived(&state.pool, &permit, false).await.map(Found)
+}
+
+/// Deletes a chat.
+pub async fn delete(State(state): State<AppState>, permit: ChatPermit<DeleteChat>) -> Result<Done, Error> {
+    store::delete(&state.pool, &permit).await.map(|()| Done)
+}
+
+/// The directory of a workspace's public channels.
+pub async fn channels(
+    State(state): State<AppState>,
+    permit: WorkspacePermit<ReadWorkspace>,
+    Query(query): Query<ListChannels>,
+) -> Result<Listed<ChannelPage>, Error> {
+    let mut snapshot = Snapshot::begin(&state.pool).await?;
+    let body = store::channels(&mut snapshot.tx, &permit, &query).await?;
+    Ok(Listed { body, position: snapshot.position })
+}

@@ -1,0 +1,358 @@
+//! Statements about chats.
+
+use chat_core::{
+    caller::Caller,
+    chat::{ChatType, Role},
+    http::answer::Ensured,
+    ids::{ChatId, MessageId, UserId, WorkspaceId},
+    store::begin_write,
+    user::Person,
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+
+use super::types::{Channel, ChannelPage, ChatView, CreateChat, LastMessage, ListChannels, UpdateChat};
+use crate::{
+    access::{self, ChatPermit, ChatRight, DeleteChat, ReadWorkspace, WorkspacePermit},
+    error::Error,
+};
+
+struct Row {
+    id: ChatId,
+    name: String,
+    description: Option<String>,
+    chat_type: ChatType,
+    workspace_id: WorkspaceId,
+    role: Option<Role>,
+    last_read_seq: Option<i64>,
+    unread_count: i64,
+    last_seq: i64,
+    created_by: UserId,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    archived_at: Option<DateTime<Utc>>,
+    peer_id: Option<UserId>,
+    peer_name: Option<String>,
+    peer_username: Option<String>,
+    peer_avatar_url: Option<String>,
+    message_id: Option<MessageId>,
+    message_content: Option<String>,
+    message_sender_id: Option<UserId>,
+    message_sender_name: Option<String>,
+    message_created_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn peer(&mut self) -> Option<Person> {
+        Some(Person {
+            id: self.peer_id?,
+            name: self.peer_name.take()?,
+            username: self.peer_username.take()?,
+            avatar_url: self.peer_avatar_url.take(),
+        })
+    }
+
+    fn last_message(&mut self) -> Option<LastMessage> {
+        Some(LastMessage {
+            id: self.message_id?,
+            content: self.message_content.take()?,
+            sender_id: self.message_sender_id?,
+            sender_name: self.message_sender_name.take()?,
+            created_at: self.message_created_at?,
+        })
+    }
+}
+
+impl From<Row> for ChatView {
+    fn from(mut row: Row) -> Self {
+        Self {
+            peer: row.peer(),
+            last_message: row.last_message(),
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            chat_type: row.chat_type,
+            workspace_id: row.workspace_id,
+            role: row.role,
+            unread_count: row.unread_count,
+            last_read_seq: row.last_read_seq,
+            last_seq: row.last_seq,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            archived_at: row.archived_at,
+        }
+    }
+}
+
+/// `query_as!` for chats as the person of parameter $1 sees them.
+macro_rules! chats {
+    ($from:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"
+            select c.id as "id: ChatId", c.description, c.chat_type as "chat_type: ChatType",
+                c.workspace_id as "workspace_id: WorkspaceId", cm.role as "role?: Role",
+                cm.last_read_seq as "last_read_seq?", c.last_seq, c.created_by as "created_by: UserId",
+                c.created_at, c.updated_at, c.archived_at,
+                coalesce(c.name, peer.full_name, (
+                    select string_agg(p.full_name, ', ' order by p.full_name) from (
+                        select u.full_name from chat_members o join users u on u.id = o.user_id
+                        where o.chat_id = c.id and o.user_id <> $1 order by o.joined_at, o.user_id limit 5
+                    ) p
+                ), '') as "name!",
+                case when c.last_seq > cm.last_read_seq then count_unread(c.id, $1, cm.last_read_seq)
+                    else 0 end as "unread_count!",
+                peer.id as "peer_id?: UserId", peer.full_name as "peer_name?",
+                peer.username as "peer_username?", peer.avatar_url as "peer_avatar_url?",
+                lm.id as "message_id?: MessageId", lm.content as "message_content?",
+                lm.sender_id as "message_sender_id?: UserId", lm.full_name as "message_sender_name?",
+                lm.created_at as "message_created_at?"
+            from chats c
+            left join chat_members cm on cm.chat_id = c.id and cm.user_id = $1
+            left join users peer on c.chat_type = 'Single' and peer.id = case
+                when split_part(c.dm_key, ':', 1) = $1::uuid::text then split_part(c.dm_key, ':', 2)
+                else split_part(c.dm_key, ':', 1) end::uuid
+            left join lateral (
+                select m.id, m.content, m.sender_id, m.created_at, s.full_name
+                from messages m join users s on s.id = m.sender_id
+                where m.chat_id = c.id and m.kind = 'User' and m.deleted_at is null
+                order by m.seq desc limit 1
+            ) lm on true
+            where c.deleted_at is null "# + $from,
+            $($argument),+
+        )
+    };
+}
+
+/// The caller's chats, latest activity first.
+pub(super) async fn of_caller(
+    connection: &mut PgConnection,
+    caller: Caller,
+    workspace_id: Option<WorkspaceId>,
+) -> sqlx::Result<Vec<ChatView>> {
+    let rows = chats!(
+        "and cm.user_id is not null and ($2::uuid is null or c.workspace_id = $2)
+         order by coalesce(lm.created_at, c.created_at) desc, c.id desc",
+        caller.user_id().0,
+        workspace_id.map(|id| id.0) as Option<uuid::Uuid>,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(ChatView::from).collect())
+}
+
+/// The chat of a proof, as the person of the proof sees it.
+pub(crate) async fn view<R: ChatRight>(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<R>,
+) -> Result<ChatView, Error> {
+    one(connection, permit.chat_id(), permit.user_id()).await
+}
+
+async fn one(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<ChatView, Error> {
+    let row = chats!("and c.id = $2", user_id.0, chat_id.0);
+    row.fetch_optional(connection).await?.map(ChatView::from).ok_or(Error::NotFound)
+}
+
+/// Makes a chat with its first people, or finds the `Single` one of the pair.
+pub(super) async fn create(
+    pool: &PgPool,
+    permit: &WorkspacePermit<access::CreateChat>,
+    draft: &CreateChat,
+) -> Result<Ensured<ChatView>, Error> {
+    let creator = permit.user_id();
+    let dm_key = draft.dm_key(creator)?;
+    let mut tx = begin_write(pool, Some(creator)).await?;
+    permit.confirm(&mut tx).await?;
+    let made = insert(&mut tx, permit, draft, dm_key.as_deref()).await?;
+    let chat_id = match (made, &dm_key) {
+        (Some(id), _) => id,
+        (None, Some(key)) => by_dm_key(&mut tx, permit.workspace_id(), key).await?,
+        (None, None) => return Err(Error::NotFound),
+    };
+    let people: Vec<_> = draft.people(creator).into_iter().map(|person| person.0).collect();
+    insert_people(&mut tx, chat_id, draft.chat_type, creator, &people).await?;
+    if count_people(&mut tx, chat_id, &people).await? < i64::try_from(people.len()).unwrap_or(i64::MAX) {
+        return Err(Error::Invalid {
+            field: "member_ids",
+            message: "names somebody who is not in the workspace",
+        });
+    }
+    let view = one(&mut tx, chat_id, creator).await?;
+    tx.commit().await?;
+    Ok(if made.is_some() { Ensured::New(view) } else { Ensured::Existing(view) })
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    permit: &WorkspacePermit<access::CreateChat>,
+    draft: &CreateChat,
+    dm_key: Option<&str>,
+) -> sqlx::Result<Option<ChatId>> {
+    sqlx::query_scalar!(
+        r#"
+        insert into chats (id, workspace_id, chat_type, name, description, dm_key, created_by)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict on constraint chats_workspace_id_dm_key_key do nothing
+        returning id as "id: ChatId"
+        "#,
+        ChatId::new().0,
+        permit.workspace_id().0,
+        draft.chat_type as ChatType,
+        draft.stored_name(),
+        draft.description,
+        dm_key,
+        permit.user_id().0,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+async fn by_dm_key(
+    connection: &mut PgConnection,
+    workspace_id: WorkspaceId,
+    key: &str,
+) -> sqlx::Result<ChatId> {
+    sqlx::query_scalar!(
+        r#"select id as "id: ChatId" from chats where workspace_id = $1 and dm_key = $2"#,
+        workspace_id.0,
+        key,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Puts people of the workspace into the chat; who is in it already stays as they are. The creator owns all
+/// but `Single` chats, which nobody does.
+async fn insert_people(
+    connection: &mut PgConnection,
+    chat_id: ChatId,
+    chat_type: ChatType,
+    creator: UserId,
+    people: &[uuid::Uuid],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into chat_members (chat_id, user_id, workspace_id, role, joined_seq, last_read_seq)
+        select c.id, wm.user_id, c.workspace_id,
+            case when wm.user_id = $3 and $4::chat_type <> 'Single' then 'Owner' else 'Member' end::member_role,
+            c.last_seq, c.last_seq
+        from chats c join workspace_members wm on wm.workspace_id = c.workspace_id
+        where c.id = $1 and wm.user_id = any($2)
+        on conflict (chat_id, user_id) do nothing
+        "#,
+        chat_id.0,
+        people,
+        creator.0,
+        chat_type as ChatType,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn count_people(
+    connection: &mut PgConnection,
+    chat_id: ChatId,
+    people: &[uuid::Uuid],
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from chat_members where chat_id = $1 and user_id = any($2)"#,
+        chat_id.0,
+        people,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Renames and describes; what changes nothing writes nothing.
+pub(super) async fn update(
+    pool: &PgPool,
+    permit: &ChatPermit<access::UpdateChat>,
+    change: &UpdateChat,
+) -> Result<ChatView, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        r#"
+        update chats
+        set name = coalesce($2, name), description = case when $3 then $4 else description end, updated_at = now()
+        where id = $1
+            and (name, description) is distinct from (coalesce($2, name), case when $3 then $4 else description end)
+        "#,
+        permit.chat_id().0,
+        change.name,
+        change.description.is_some(),
+        change.description.clone().flatten(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    let view = view(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(view)
+}
+
+/// Archives or takes it back; doing it twice is doing it once.
+pub(super) async fn set_archived(
+    pool: &PgPool,
+    permit: &ChatPermit<access::UpdateChat>,
+    archived: bool,
+) -> Result<ChatView, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        "update chats set archived_at = case when $2 then now() end where id = $1 and (archived_at is null) = $2",
+        permit.chat_id().0,
+        archived,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let view = view(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(view)
+}
+
+/// Deletes: nobody sees it from now on.
+pub(super) async fn delete(pool: &PgPool, permit: &ChatPermit<DeleteChat>) -> Result<(), Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        "update chats set deleted_at = now() where id = $1 and deleted_at is null",
+        permit.chat_id().0
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A page of a workspace's public channels.
+pub(super) async fn channels(
+    connection: &mut PgConnection,
+    permit: &WorkspacePermit<ReadWorkspace>,
+    query: &ListChannels,
+) -> sqlx::Result<ChannelPage> {
+    let mut channels = sqlx::query_as!(
+        Channel,
+        r#"
+        select c.id as "id: ChatId", coalesce(c.name, '') as "name!", c.description, c.created_at, c.archived_at,
+            exists (select from chat_members cm where cm.chat_id = c.id and cm.user_id = $2) as "joined!"
+        from chats c
+        where c.workspace_id = $1 and c.chat_type = 'PublicChannel' and c.deleted_at is null
+            and ($3::uuid is null or c.id > $3)
+        order by c.id
+        limit $4
+        "#,
+        permit.workspace_id().0,
+        permit.user_id().0,
+        query.after.map(|id| id.0),
+        query.limit + 1,
+    )
+    .fetch_all(connection)
+    .await?;
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let has_more = channels.len() > limit;
+    channels.truncate(limit);
+    Ok(ChannelPage { channels, has_more })
+}

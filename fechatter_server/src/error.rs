@@ -1,0 +1,148 @@
+//! Everything that can go wrong in a handler, and the status it has.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chat_core::problem::{FieldError, Problem};
+
+use crate::auth::passwords::PasswordFlaw;
+
+/// The error of every handler.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not there, or not visible.
+    #[error("not found")]
+    NotFound,
+    /// Visible, but not allowed; says why.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// A field that only the database could judge.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        message: &'static str,
+    },
+    /// A new password that will not do.
+    #[error("{field}: {flaw}")]
+    Password {
+        /// The field that holds it.
+        field: &'static str,
+        /// Why not.
+        flaw: PasswordFlaw,
+    },
+    /// It stands against what is there.
+    #[error("{}", .0.detail())]
+    Conflict(Conflict),
+    /// A wrong address or password; which of them stays untold.
+    #[error("e-mail address or password is wrong")]
+    SignInRefused,
+    /// A refresh token that is not in force.
+    #[error("the refresh token is not in force")]
+    RefreshRefused,
+    /// Too much to do; says what.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// The database, or the way to it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Something that cannot happen; logged.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What a request can stand against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The address has an account.
+    EmailTaken,
+    /// The handle is somebody's.
+    UsernameTaken,
+    /// The person is in it already.
+    AlreadyMember,
+    /// Others would be left without an owner.
+    LastOwner,
+    /// The chat is archived.
+    Archived,
+    /// The same `client_id` with another body.
+    ClientIdReused,
+    /// Somebody changed it first.
+    VersionMismatch,
+}
+
+impl Conflict {
+    /// The problem's code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::EmailTaken => "email_taken",
+            Self::UsernameTaken => "username_taken",
+            Self::AlreadyMember => "already_member",
+            Self::LastOwner => "last_owner",
+            Self::Archived => "archived",
+            Self::ClientIdReused => "client_id_reused",
+            Self::VersionMismatch => "version_mismatch",
+        }
+    }
+
+    /// The problem's detail.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::EmailTaken => "There is an account with this e-mail address.",
+            Self::UsernameTaken => "This username is taken.",
+            Self::AlreadyMember => "The person is a member already.",
+            Self::LastOwner => {
+                "The last owner cannot go while others stay: make somebody else an owner first."
+            }
+            Self::Archived => "The chat is archived and cannot be written to.",
+            Self::ClientIdReused => "This client_id was used for another message.",
+            Self::VersionMismatch => "It was changed in the meantime.",
+        }
+    }
+}
+
+impl Error {
+    /// The error for a broken unique constraint that `conflicts` names, and the database error otherwise.
+    pub(crate) fn by_constraint(error: sqlx::Error, conflicts: &[(&str, Conflict)]) -> Self {
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        let known = conflicts.iter().find(|(name, _)| Some(*name) == constraint);
+        known.map_or(Self::Database(error), |(_, conflict)| Self::Conflict(*conflict))
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound => Self::not_found(),
+            Error::Forbidden(detail) => Self::forbidden(detail),
+            Error::Invalid { field, message } => Self::invalid(vec![FieldError::new(field, message)]),
+            Error::Password { field, flaw } => Self::invalid(vec![FieldError::new(field, flaw.to_string())]),
+            Error::Conflict(conflict) => Self::new(StatusCode::CONFLICT, conflict.code(), conflict.detail()),
+            Error::SignInRefused => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "sign_in_refused",
+                "The e-mail address or the password is wrong.",
+            ),
+            Error::RefreshRefused => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "refresh_refused",
+                "The refresh token is not in force: sign in.",
+            ),
+            Error::Busy(detail) => Self::unavailable(detail),
+            Error::Database(error) => error.into(),
+            Error::Internal(message) => {
+                tracing::error!(message, "an internal error");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
+    }
+}

@@ -1,0 +1,64 @@
+//! The REST API of Fechatter.
+
+pub mod access;
+pub mod auth;
+pub mod chats;
+pub mod config;
+pub mod docs;
+pub mod error;
+pub mod housekeeping;
+pub mod members;
+pub mod messages;
+pub mod permissions;
+mod readiness;
+pub mod routes;
+pub mod state;
+pub mod users;
+pub mod watch;
+pub mod workspaces;
+
+use axum::Router;
+use chat_core::{api::Api, clock::Clock, problem::Problem};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Settings, state::AppState};
+
+/// The application, running: its background tasks end with the token given to [`App::start`].
+pub struct App {
+    state: AppState,
+}
+
+impl App {
+    /// Starts the background tasks.
+    ///
+    /// # Errors
+    /// Settings that cannot be used; the message names them.
+    pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        let listen = settings.database.listen_options("fechatter_server")?;
+        let state = AppState::new(settings, clock)?;
+        let watching = watch::revocations(state.clone(), listen);
+        let keeping = housekeeping::run(state.clone());
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
+        Ok(Self { state })
+    }
+
+    /// The routes and their document.
+    #[must_use]
+    pub fn api(&self) -> Api<()> {
+        routes::api(self.state.clone())
+    }
+
+    /// Whether it can serve.
+    ///
+    /// # Errors
+    /// 503, and why it cannot.
+    pub async fn ready(&self) -> Result<(), Problem> {
+        readiness::check(&self.state).await.map_err(Problem::from)
+    }
+
+    /// The operators' endpoints.
+    pub fn admin(&self) -> Router {
+        routes::admin(self.state.clone())
+    }
+}

@@ -1,0 +1,69 @@
+//! Messages over HTTP.
+
+use axum::extract::State;
+use chat_core::{
+    http::{
+        answer::{Ensured, Found, Listed},
+        json::Json,
+        path::PathId,
+        query::Query,
+    },
+    message::Message,
+    problem::Problem,
+    store::Snapshot,
+};
+
+use super::{
+    store,
+    types::{
+        IdempotencyKey, ListMessages, MarkRead, MessageInPath, MessagePage, ReadState, SendMessage, Sent,
+    },
+};
+use crate::{
+    access::{ChatPermit, ReadChat, SendTo},
+    error::Error,
+    state::AppState,
+};
+
+/// A page of a chat's history.
+pub async fn list(
+    State(state): State<AppState>,
+    permit: ChatPermit<ReadChat>,
+    Query(query): Query<ListMessages>,
+) -> Result<Listed<MessagePage>, Error> {
+    let mut snapshot = Snapshot::begin(&state.pool).await?;
+    let body = store::history(&mut snapshot.tx, &permit, query.window(), query.limit).await?;
+    Ok(Listed { body, position: snapshot.position })
+}
+
+/// Sends a message: 201 once it is durable, 200 when it was sent before.
+pub async fn send(
+    State(state): State<AppState>,
+    permit: ChatPermit<SendTo>,
+    key: IdempotencyKey,
+    Json(draft): Json<SendMessage>,
+) -> Result<Ensured<Message>, Problem> {
+    let draft = draft.with_key(key)?;
+    Ok(match store::send(&state.pool, &permit, draft).await? {
+        Sent::New(message) => Ensured::New(message),
+        Sent::Earlier(message) => Ensured::Existing(message),
+    })
+}
+
+/// One message.
+pub async fn get(
+    State(state): State<AppState>,
+    permit: ChatPermit<ReadChat>,
+    PathId(message_id): PathId<MessageInPath>,
+) -> Result<Found<Message>, Error> {
+    store::message(&state.pool, &permit, message_id).await?.map(Found).ok_or(Error::NotFound)
+}
+
+/// Marks a chat as read up to a message; never moves back.
+pub async fn mark_read(
+    State(state): State<AppState>,
+    permit: ChatPermit<SendTo>,
+    Json(mark): Json<MarkRead>,
+) -> Result<Found<ReadState>, Error> {
+    store::mark_read(&state.pool, &permit, mark).await.map(Found)
+}

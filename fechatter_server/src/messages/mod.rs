@@ -1,0 +1,5 @@
+//! Messages: sending, history, reading up to.
+
+pub mod handlers;
+pub mod store;
+pub mod types;

@@ -1,0 +1,330 @@
+//! Statements about messages.
+
+use chat_core::{
+    ids::{ChatId, MessageId, UserId},
+    message::{Message, MessageKind},
+    store::begin_write,
+    user::Person,
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+
+use super::types::{MarkRead, MessagePage, ReadState, SendMessage, Sent, Window};
+use crate::{
+    access::{ChatPermit, ReadChat, SendTo},
+    error::{Conflict, Error},
+};
+
+/// A message row with its sender.
+struct Row {
+    id: MessageId,
+    chat_id: ChatId,
+    seq: i64,
+    kind: MessageKind,
+    content: Option<String>,
+    reply_to: Option<MessageId>,
+    client_id: Option<String>,
+    created_at: DateTime<Utc>,
+    edited_at: Option<DateTime<Utc>>,
+    version: i32,
+    deleted_at: Option<DateTime<Utc>>,
+    sender_id: UserId,
+    sender_name: String,
+    sender_username: String,
+    sender_avatar_url: Option<String>,
+}
+
+impl From<Row> for Message {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            chat_id: row.chat_id,
+            seq: row.seq,
+            kind: row.kind,
+            content: row.content,
+            sender: Person {
+                id: row.sender_id,
+                name: row.sender_name,
+                username: row.sender_username,
+                avatar_url: row.sender_avatar_url,
+            },
+            reply_to: row.reply_to,
+            client_id: row.client_id,
+            created_at: row.created_at,
+            edited_at: row.edited_at,
+            version: row.version,
+            deleted_at: row.deleted_at,
+        }
+    }
+}
+
+/// `query_as!` for whole messages: the rows `m` of the given `from` part.
+macro_rules! messages {
+    ($from:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"
+            select m.id as "id: MessageId", m.chat_id as "chat_id: ChatId", m.seq, m.kind as "kind: MessageKind",
+                m.content, m.reply_to as "reply_to: MessageId", m.client_id, m.created_at, m.edited_at, m.version,
+                m.deleted_at, s.id as "sender_id: UserId", s.full_name as sender_name,
+                s.username as sender_username, s.avatar_url as sender_avatar_url
+            "# + $from,
+            $($argument),+
+        )
+    };
+}
+
+/// Sends a message: durable when this returns, in one transaction under the ordering lock.
+pub async fn send(pool: &PgPool, permit: &ChatPermit<SendTo>, draft: SendMessage) -> Result<Sent, Error> {
+    let (chat_id, sender_id) = (permit.chat_id(), permit.user_id());
+    let mut tx = begin_write(pool, Some(sender_id)).await?;
+    if let Some(client_id) = &draft.client_id
+        && let Some(earlier) = sent_as(&mut tx, chat_id, sender_id, client_id).await?
+    {
+        let same = earlier.reply_to == draft.reply_to
+            && (earlier.content.as_ref() == Some(&draft.content) || earlier.deleted_at.is_some());
+        return if same {
+            Ok(Sent::Earlier(earlier))
+        } else {
+            Err(Error::Conflict(Conflict::ClientIdReused))
+        };
+    }
+    let Some(id) = insert(&mut tx, chat_id, sender_id, &draft).await? else {
+        return Err(why_not_sent(&mut tx, permit, &draft).await?);
+    };
+    let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    tx.commit().await?;
+    Ok(Sent::New(message))
+}
+
+/// Inserts with the next seq; none when the sender is not in the chat, the chat takes no messages, or the
+/// message replied to is not in it.
+async fn insert(
+    connection: &mut PgConnection,
+    chat_id: ChatId,
+    sender_id: UserId,
+    draft: &SendMessage,
+) -> sqlx::Result<Option<MessageId>> {
+    sqlx::query_scalar!(
+        r#"
+        with target as (
+            update chats c set last_seq = c.last_seq + 1
+            from chat_members cm
+            where c.id = $1 and cm.chat_id = c.id and cm.user_id = $2
+                and c.deleted_at is null and c.archived_at is null
+                and ($6::uuid is null or exists (select from messages r where r.chat_id = $1 and r.id = $6))
+            returning c.last_seq
+        )
+        insert into messages (id, chat_id, seq, sender_id, client_id, content, reply_to, created_at, updated_at)
+        select $3, $1, target.last_seq, $2, $4, $5, $6, clock_timestamp(), clock_timestamp() from target
+        returning id as "id: MessageId"
+        "#,
+        chat_id.0,
+        sender_id.0,
+        MessageId::new().0,
+        draft.client_id,
+        draft.content,
+        draft.reply_to.map(|id| id.0),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+async fn why_not_sent(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<SendTo>,
+    draft: &SendMessage,
+) -> sqlx::Result<Error> {
+    match permit.confirm(&mut *connection).await {
+        Ok(chat) if chat.archived => return Ok(Error::Conflict(Conflict::Archived)),
+        Ok(_) => {}
+        Err(Error::Database(error)) => return Err(error),
+        Err(refused) => return Ok(refused),
+    }
+    Ok(match draft.reply_to {
+        Some(_) => Error::Invalid { field: "reply_to", message: "is not a message of this chat" },
+        None => Error::NotFound,
+    })
+}
+
+async fn sent_as(
+    connection: &mut PgConnection,
+    chat_id: ChatId,
+    sender_id: UserId,
+    client_id: &str,
+) -> sqlx::Result<Option<Message>> {
+    let row = messages!(
+        "from messages m join users s on s.id = m.sender_id
+         where m.chat_id = $1 and m.sender_id = $2 and m.client_id = $3",
+        chat_id.0,
+        sender_id.0,
+        client_id,
+    );
+    Ok(row.fetch_optional(connection).await?.map(Message::from))
+}
+
+async fn one(connection: &mut PgConnection, chat_id: ChatId, id: MessageId) -> sqlx::Result<Option<Message>> {
+    let row = messages!(
+        "from messages m join users s on s.id = m.sender_id where m.chat_id = $1 and m.id = $2",
+        chat_id.0,
+        id.0,
+    );
+    Ok(row.fetch_optional(connection).await?.map(Message::from))
+}
+
+/// One message of the chat.
+pub async fn message(
+    pool: &PgPool,
+    permit: &ChatPermit<ReadChat>,
+    id: MessageId,
+) -> sqlx::Result<Option<Message>> {
+    one(&mut *pool.acquire().await?, permit.chat_id(), id).await
+}
+
+async fn seq_of(connection: &mut PgConnection, chat_id: ChatId, id: MessageId) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("select seq from messages where chat_id = $1 and id = $2", chat_id.0, id.0)
+        .fetch_optional(connection)
+        .await
+}
+
+/// A page of the history.
+pub async fn history(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<ReadChat>,
+    window: Window,
+    limit: i64,
+) -> Result<MessagePage, Error> {
+    let chat_id = permit.chat_id();
+    let cursor = match window {
+        Window::Newest => None,
+        Window::Before(id) => Some(("before", id)),
+        Window::After(id) => Some(("after", id)),
+        Window::Around(id) => Some(("around", id)),
+    };
+    let seq = match cursor {
+        None => i64::MAX,
+        Some((field, id)) => seq_of(&mut *connection, chat_id, id)
+            .await?
+            .ok_or(Error::Invalid { field, message: "is not a message of this chat" })?,
+    };
+    // One more than asked for on each side tells whether there are more.
+    let (older, newer, from) = match window {
+        Window::Newest | Window::Before(_) => (limit + 1, 0, seq),
+        Window::After(_) => (0, limit + 1, seq + 1),
+        Window::Around(_) => (limit / 2 + 1, limit - limit / 2 + 1, seq),
+    };
+    let older = side(&mut *connection, chat_id, Side::Before(seq), older).await?;
+    let newer = side(connection, chat_id, Side::From(from), newer).await?;
+    Ok(page(window, limit, older, newer))
+}
+
+enum Side {
+    Before(i64),
+    From(i64),
+}
+
+/// Up to `limit` messages on one side of a seq, nearest first.
+async fn side(
+    connection: &mut PgConnection,
+    chat_id: ChatId,
+    side: Side,
+    limit: i64,
+) -> sqlx::Result<Vec<Message>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = match side {
+        Side::Before(seq) => {
+            let before = messages!(
+                "from messages m join users s on s.id = m.sender_id
+                 where m.chat_id = $1 and m.seq < $2 order by m.seq desc limit $3",
+                chat_id.0,
+                seq,
+                limit,
+            );
+            before.fetch_all(connection).await?
+        }
+        Side::From(seq) => {
+            let from = messages!(
+                "from messages m join users s on s.id = m.sender_id
+                 where m.chat_id = $1 and m.seq >= $2 order by m.seq limit $3",
+                chat_id.0,
+                seq,
+                limit,
+            );
+            from.fetch_all(connection).await?
+        }
+    };
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
+/// The page of what lies on both sides, each nearest first and with one message too many if there are more.
+fn page(window: Window, limit: i64, mut older: Vec<Message>, mut newer: Vec<Message>) -> MessagePage {
+    let cut = |side: &mut Vec<Message>, limit: i64| {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = side.len() > limit;
+        side.truncate(limit);
+        more
+    };
+    match window {
+        Window::Newest | Window::Before(_) => {
+            let has_more = cut(&mut older, limit);
+            MessagePage { messages: older, has_more, has_newer: None }
+        }
+        Window::After(_) => {
+            let has_more = cut(&mut newer, limit);
+            MessagePage { messages: newer, has_more, has_newer: None }
+        }
+        Window::Around(_) => {
+            let has_more = cut(&mut older, limit / 2);
+            let has_newer = cut(&mut newer, limit - limit / 2);
+            newer.reverse();
+            newer.append(&mut older);
+            MessagePage { messages: newer, has_more, has_newer: Some(has_newer) }
+        }
+    }
+}
+
+/// Moves the caller's read cursor forward, at most to the newest message.
+pub async fn mark_read(
+    pool: &PgPool,
+    permit: &ChatPermit<SendTo>,
+    mark: MarkRead,
+) -> Result<ReadState, Error> {
+    let (chat_id, user_id) = (permit.chat_id(), permit.user_id());
+    let mut tx = begin_write(pool, Some(user_id)).await?;
+    permit.confirm(&mut tx).await?;
+    let seq = match (mark.message_id, mark.seq) {
+        (Some(id), _) => seq_of(&mut tx, chat_id, id)
+            .await?
+            .ok_or(Error::Invalid { field: "message_id", message: "is not a message of this chat" })?,
+        (None, seq) => seq.unwrap_or_default(),
+    };
+    sqlx::query!(
+        r#"
+        update chat_members cm set last_read_seq = least($3, c.last_seq)
+        from chats c
+        where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id
+            and least($3, c.last_seq) > cm.last_read_seq
+        "#,
+        chat_id.0,
+        user_id.0,
+        seq,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let state = sqlx::query_as!(
+        ReadState,
+        r#"
+        select chat_id as "chat_id: ChatId", last_read_seq,
+            count_unread(chat_id, user_id, last_read_seq) as "unread_count!"
+        from chat_members where chat_id = $1 and user_id = $2
+        "#,
+        chat_id.0,
+        user_id.0,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(state)
+}

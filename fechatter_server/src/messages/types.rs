@@ -1,0 +1,226 @@
+//! What is sent and shown of messages.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use chat_core::{
+    api::{Input, Operation},
+    http::path::PathPart,
+    ids::{ChatId, MessageId},
+    message::Message,
+    problem::{FieldError, Problem},
+};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::path::{ParameterBuilder, ParameterIn},
+};
+
+/// The most code points of a message.
+const CONTENT_MAX: usize = 10_000;
+/// The most code points of a client's own key.
+const CLIENT_ID_MAX: usize = 64;
+
+/// `{message_id}` in a path.
+pub struct MessageInPath;
+
+impl PathPart for MessageInPath {
+    type Id = MessageId;
+    const NAME: &'static str = "message_id";
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendMessage {
+    /// 1 to 10,000 code points, not only white space; kept byte for byte.
+    #[garde(length(chars, min = 1, max = CONTENT_MAX), custom(not_blank))]
+    #[schema(min_length = 1, max_length = 10_000)]
+    pub content: String,
+    /// The sender's own key: the same key and message again answers with the first one.
+    #[serde(default)]
+    #[garde(length(chars, min = 1, max = CLIENT_ID_MAX))]
+    #[schema(min_length = 1, max_length = 64)]
+    pub client_id: Option<String>,
+    /// A message of this chat.
+    #[serde(default)]
+    #[garde(skip)]
+    pub reply_to: Option<MessageId>,
+}
+
+impl SendMessage {
+    /// The draft with the key of the `Idempotency-Key` header, which stands for `client_id`.
+    ///
+    /// # Errors
+    /// 400 when both are given and differ.
+    pub fn with_key(mut self, key: IdempotencyKey) -> Result<Self, Problem> {
+        match (&self.client_id, key.0) {
+            (Some(client_id), Some(key)) if *client_id != key => {
+                let message = "differs from the Idempotency-Key header";
+                Err(Problem::invalid(vec![FieldError::new("client_id", message)]))
+            }
+            (None, Some(key)) => {
+                self.client_id = Some(key);
+                Ok(self)
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+/// The `Idempotency-Key` header, when given.
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = value.to_str().ok().filter(|key| (1..=CLIENT_ID_MAX).contains(&key.len()));
+        match key {
+            Some(key) => Ok(Self(Some(key.to_owned()))),
+            None => Err(Problem::invalid(vec![FieldError::new(
+                "Idempotency-Key",
+                "must be 1 to 64 ASCII characters",
+            )])),
+        }
+    }
+}
+
+impl Input for IdempotencyKey {
+    fn describe(operation: &mut Operation) {
+        let header = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .description(Some("Stands for `client_id` in the body; 1 to 64 ASCII characters."))
+            .schema(Some(String::schema()));
+        operation.parameters(vec![header.build()]);
+    }
+}
+
+/// For garde: something besides white space.
+pub(crate) fn not_blank<C>(text: &str, _: &C) -> garde::Result {
+    if text.chars().all(char::is_whitespace) {
+        return Err(garde::Error::new("must not be only white space"));
+    }
+    Ok(())
+}
+
+/// Which part of the history.
+#[derive(Clone, Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ListMessages {
+    /// Messages in the answer.
+    #[serde(default = "default_limit")]
+    #[garde(range(min = 1, max = 100))]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    pub limit: i64,
+    /// Those just before this message, newest first.
+    #[serde(default)]
+    #[garde(custom(only_one(self.after, self.around)))]
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub before: Option<MessageId>,
+    /// Those just after this message, oldest first.
+    #[serde(default)]
+    #[garde(custom(only_one(self.before, self.around)))]
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub after: Option<MessageId>,
+    /// This message and its neighbours, newest first.
+    #[serde(default)]
+    #[garde(skip)]
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub around: Option<MessageId>,
+}
+
+fn default_limit() -> i64 {
+    50
+}
+
+fn only_one<C>(
+    other: Option<MessageId>,
+    another: Option<MessageId>,
+) -> impl FnOnce(&Option<MessageId>, &C) -> garde::Result {
+    let alone = other.is_none() && another.is_none();
+    move |this, _| {
+        if this.is_some() && !alone {
+            return Err(garde::Error::new("give only one of before, after and around"));
+        }
+        Ok(())
+    }
+}
+
+/// The part of the history that a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Window {
+    /// The newest messages.
+    Newest,
+    /// Those before a message.
+    Before(MessageId),
+    /// Those after a message.
+    After(MessageId),
+    /// A message and its neighbours.
+    Around(MessageId),
+}
+
+impl ListMessages {
+    /// The window asked for.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        let before = self.before.map(Window::Before);
+        let after = self.after.map(Window::After);
+        before.or(after).or(self.around.map(Window::Around)).unwrap_or(Window::Newest)
+    }
+}
+
+/// A page of the history.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessagePage {
+    /// Newest first; oldest first with `after`. Deleted messages stay in their places, without content.
+    pub messages: Vec<Message>,
+    /// Whether there are more in the direction of the page: newer ones with `after`, else older ones.
+    pub has_more: bool,
+    /// With `around`: whether there are newer ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_newer: Option<bool>,
+}
+
+/// Up to where a chat has been read: one of the two.
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MarkRead {
+    /// Up to this message of the chat.
+    #[serde(default)]
+    #[garde(custom(one_of_two(self.seq)))]
+    pub message_id: Option<MessageId>,
+    /// Up to the message with this seq.
+    #[serde(default)]
+    #[garde(range(min = 0))]
+    #[schema(minimum = 0)]
+    pub seq: Option<i64>,
+}
+
+fn one_of_two<C>(seq: Option<i64>) -> impl FnOnce(&Option<MessageId>, &C) -> garde::Result {
+    let seq_given = seq.is_some();
+    move |message_id, _| match (message_id.is_some(), seq_given) {
+        (true, false) | (false, true) => Ok(()),
+        _ => Err(garde::Error::new("give either message_id or seq")),
+    }
+}
+
+/// How far a chat has been read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReadState {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// Everything up to this seq is read.
+    pub last_read_seq: i64,
+    /// Messages by others after it, exact to 999; 1000 stands for more.
+    pub unread_count: i64,
+}
+
+/// A message that was sent, now or by an earlier request with the same key.
+pub enum Sent {
+    /// Now.
+    New(Message),
+    /// Earlier.
+    Earlier(Message),
+}

@@ -1,0 +1,171 @@
+//! Every route of this server, a line each.
+
+use std::time::Duration;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use chat_core::{
+    api::{Api, about},
+    http::layers::time_limit,
+};
+use utoipa::openapi::OpenApi;
+
+use crate::{auth, chats, members, messages, permissions, readiness, state::AppState, users};
+
+/// Where the document is.
+pub const OPENAPI: &str = "/api/openapi.json";
+/// Where the page that shows it is.
+pub const DOCS: &str = "/api/docs";
+
+/// The largest bodies, in bytes.
+const AUTH_BODY: usize = 8 * 1024;
+const MESSAGE_BODY: usize = 64 * 1024;
+const BODY: usize = 256 * 1024;
+
+/// The API.
+pub(crate) fn api(state: AppState) -> Api<()> {
+    let limit = Duration::from_secs(state.settings.limits.request_s);
+    routes()
+        .map_router(|router| {
+            router.layer(middleware::from_fn(move |request, next| time_limit(limit, request, next)))
+        })
+        .with_state(state)
+}
+
+/// The description of the API, for which no server needs to run.
+#[must_use]
+pub fn description() -> OpenApi {
+    routes().split().1
+}
+
+fn routes() -> Api<AppState> {
+    auth_api().merge(message_api()).merge(other_api())
+}
+
+fn auth_api() -> Api<AppState> {
+    use auth::handlers as auth;
+    Api::default()
+        .post(
+            "/api/auth/signup",
+            auth::sign_up,
+            about("Open an account, and a session").refuses(&[403, 404, 409]),
+        )
+        .post("/api/auth/signin", auth::sign_in, about("Open a session").refuses(&[401]))
+        .post(
+            "/api/auth/refresh",
+            auth::refresh,
+            about("Trade a refresh token for the next pair").refuses(&[401]),
+        )
+        .post("/api/auth/signout", auth::sign_out, about("End this session"))
+        .get("/api/auth/sessions", auth::list_sessions, about("One's sessions"))
+        .delete("/api/auth/sessions", auth::end_other_sessions, about("End all sessions but this one"))
+        .delete("/api/auth/sessions/{id}", auth::end_session, about("End one of one's sessions"))
+        .map_router(|router| router.layer(DefaultBodyLimit::max(AUTH_BODY)))
+}
+
+fn message_api() -> Api<AppState> {
+    use messages::handlers as messages;
+    Api::default()
+        .get("/api/chats/{id}/messages", messages::list, about("A page of a chat's history"))
+        .post("/api/chats/{id}/messages", messages::send, about("Send a message").refuses(&[409]))
+        .get("/api/chats/{id}/messages/{message_id}", messages::get, about("One message"))
+        .put("/api/chats/{id}/read", messages::mark_read, about("Mark a chat as read up to a message"))
+        .map_router(|router| router.layer(DefaultBodyLimit::max(MESSAGE_BODY)))
+}
+
+fn other_api() -> Api<AppState> {
+    user_api()
+        .merge(workspace_api())
+        .merge(chat_api())
+        .get("/api/permissions", permissions::list, about("Who may do what"))
+        .map_router(|router| router.layer(DefaultBodyLimit::max(BODY)))
+}
+
+fn user_api() -> Api<AppState> {
+    use users::handlers as users;
+    Api::default()
+        .get("/api/users/me", users::me, about("One's own profile"))
+        .patch("/api/users/me", users::update_me, about("Change one's profile").refuses(&[409]))
+        .post(
+            "/api/users/me/password",
+            users::change_password,
+            about("Change one's password").refuses(&[403]),
+        )
+        .get("/api/users/{id}", users::get, about("The profile of somebody one shares a workspace with"))
+}
+
+fn workspace_api() -> Api<AppState> {
+    use crate::workspaces::{
+        handlers as workspaces, invites::handlers as invites, people::handlers as people,
+    };
+    Api::default()
+        .post("/api/workspaces", workspaces::create, about("Make a workspace and own it"))
+        .get("/api/workspaces", workspaces::list, about("The workspaces one is in"))
+        .get("/api/workspaces/{id}", workspaces::get, about("One workspace"))
+        .put("/api/workspaces/{id}", workspaces::update, about("Rename or describe a workspace"))
+        .delete("/api/workspaces/{id}", workspaces::delete, about("Delete a workspace with its chats"))
+        .get("/api/workspaces/{id}/members", people::list, about("A workspace's people"))
+        .post(
+            "/api/workspaces/{id}/members",
+            people::add,
+            about("Add somebody by e-mail or handle").refuses(&[409]),
+        )
+        .delete("/api/workspaces/{id}/members/me", people::leave, about("Leave a workspace").refuses(&[409]))
+        .patch(
+            "/api/workspaces/{id}/members/{user_id}",
+            people::change_role,
+            about("Change a role").refuses(&[409]),
+        )
+        .delete(
+            "/api/workspaces/{id}/members/{user_id}",
+            people::remove,
+            about("Remove somebody").refuses(&[409]),
+        )
+        .post("/api/workspaces/{id}/invites", invites::create, about("Invite people by a token"))
+        .get("/api/workspaces/{id}/invites", invites::list, about("The invites in force"))
+        .delete("/api/workspaces/{id}/invites/{invite_id}", invites::revoke, about("Revoke an invite"))
+        .post(
+            "/api/invites/accept",
+            invites::accept,
+            about("Join a workspace by an invite's token").refuses(&[403, 404]),
+        )
+}
+
+fn chat_api() -> Api<AppState> {
+    use chats::handlers as chats;
+    use members::handlers as members;
+    Api::default()
+        .get("/api/workspaces/{id}/channels", chats::channels, about("The directory of public channels"))
+        .get("/api/chats", chats::list, about("One's chats, latest activity first").refuses(&[404]))
+        .post(
+            "/api/chats",
+            chats::create,
+            about("Make a chat; a Single one is found or made").refuses(&[404]),
+        )
+        .get("/api/chats/{id}", chats::get, about("One chat"))
+        .put("/api/chats/{id}", chats::update, about("Rename or describe a chat"))
+        .delete("/api/chats/{id}", chats::delete, about("Delete a chat"))
+        .post("/api/chats/{id}/archive", chats::archive, about("Make a chat read-only"))
+        .post("/api/chats/{id}/unarchive", chats::unarchive, about("Let people write again"))
+        .get("/api/chats/{id}/members", members::list, about("A chat's people"))
+        .post("/api/chats/{id}/members", members::add, about("Add people to a chat").refuses(&[409]))
+        .post("/api/chats/{id}/join", members::join, about("Join a public channel").refuses(&[409]))
+        .delete("/api/chats/{id}/members/me", members::leave, about("Leave a chat").refuses(&[409]))
+        .patch(
+            "/api/chats/{id}/members/{user_id}",
+            members::change_role,
+            about("Change a role").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/members/{user_id}",
+            members::remove,
+            about("Remove somebody from a chat").refuses(&[409]),
+        )
+}
+
+/// The operators' endpoints.
+pub(crate) fn admin(state: AppState) -> Router {
+    Router::new()
+        .route("/livez", get(readiness::live))
+        .route("/readyz", get(readiness::ready))
+        .with_state(state)
+}

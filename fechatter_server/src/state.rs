@@ -1,0 +1,57 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use chat_core::{caller::Authenticator, clock::Clock, token::TokenVerifier};
+use sqlx::PgPool;
+
+use crate::{
+    auth::{issuer::Issuer, passwords::Passwords},
+    config::Settings,
+};
+
+/// Cheap to clone: everything in it is shared.
+#[derive(Clone)]
+pub struct AppState {
+    /// PostgreSQL.
+    pub pool: PgPool,
+    /// The time.
+    pub clock: Clock,
+    /// Verifies tokens.
+    pub authenticator: Authenticator,
+    /// Signs tokens.
+    pub issuer: Arc<Issuer>,
+    /// Hashes passwords.
+    pub passwords: Arc<Passwords>,
+    /// The settings.
+    pub settings: Arc<Settings>,
+}
+
+impl AppState {
+    /// The state for these settings; connects to nothing yet.
+    pub(crate) fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let pool = settings.database.pool("fechatter_server")?;
+        let auth = &settings.auth;
+        let issuer = Issuer::from_settings(auth)?;
+        let verifier = if auth.public_key_file.as_os_str().is_empty() {
+            TokenVerifier::new([issuer.public_key()], &auth.tokens)
+        } else {
+            TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?
+        };
+        Ok(Self {
+            authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
+            passwords: Arc::new(Passwords::new(auth)?),
+            issuer: Arc::new(issuer),
+            pool,
+            clock,
+            settings: Arc::new(settings),
+        })
+    }
+}
+
+impl FromRef<AppState> for Authenticator {
+    fn from_ref(state: &AppState) -> Self {
+        state.authenticator.clone()
+    }
+}

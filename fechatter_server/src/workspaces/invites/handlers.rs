@@ -1,0 +1,64 @@
+//! Invites over HTTP.
+
+use axum::extract::State;
+use chat_core::{
+    caller::Caller,
+    http::{
+        answer::{Created, Done, Found, Listed},
+        json::Json,
+        path::PathId,
+    },
+    store::Snapshot,
+};
+
+use super::{
+    store,
+    types::{AcceptInvite, InviteDraft, InviteInPath, InviteList, NewInvite},
+};
+use crate::{
+    access::{ManageWorkspaceMembers, WorkspacePermit},
+    auth::opaque::OpaqueToken,
+    error::Error,
+    state::AppState,
+    workspaces::types::Workspace,
+};
+
+/// Makes an invite; its token is shown once.
+pub async fn create(
+    State(state): State<AppState>,
+    permit: WorkspacePermit<ManageWorkspaceMembers>,
+    Json(body): Json<InviteDraft>,
+) -> Result<Created<NewInvite>, Error> {
+    let token = OpaqueToken::random();
+    let invite = store::create(&state.pool, &permit, &body, &token, state.clock.now()).await?;
+    Ok(Created(NewInvite { invite, token: token.text() }))
+}
+
+/// The invites in force.
+pub async fn list(
+    State(state): State<AppState>,
+    permit: WorkspacePermit<ManageWorkspaceMembers>,
+) -> Result<Listed<InviteList>, Error> {
+    let mut snapshot = Snapshot::begin(&state.pool).await?;
+    let invites = store::list(&mut snapshot.tx, &permit, state.clock.now()).await?;
+    Ok(Listed { body: InviteList { invites }, position: snapshot.position })
+}
+
+/// Revokes an invite.
+pub async fn revoke(
+    State(state): State<AppState>,
+    permit: WorkspacePermit<ManageWorkspaceMembers>,
+    PathId(invite): PathId<InviteInPath>,
+) -> Result<Done, Error> {
+    store::revoke(&state.pool, &permit, invite, state.clock.now()).await.map(|()| Done)
+}
+
+/// Joins a workspace by an invite's token.
+pub async fn accept(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(body): Json<AcceptInvite>,
+) -> Result<Found<Workspace>, Error> {
+    let token = OpaqueToken::parse(&body.token).ok_or(Error::NotFound)?;
+    store::join(&state.pool, caller, &token, state.clock.now()).await.map(Found)
+}

@@ -1,0 +1,5 @@
+//! A workspace's people.
+
+pub mod handlers;
+mod store;
+pub mod types;

@@ -1,0 +1,156 @@
+//! Statements about workspaces.
+
+use chat_core::{
+    caller::Caller,
+    chat::Role,
+    ids::{UserId, WorkspaceId},
+    store::begin_write,
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+
+use super::types::{Workspace, WorkspaceDraft};
+use crate::{
+    access::{DeleteWorkspace, ReadWorkspace, UpdateWorkspace, WorkspacePermit},
+    error::Error,
+};
+
+/// `query_as!` for the workspaces of person $1 that the given condition picks.
+macro_rules! workspaces {
+    ($condition:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Workspace,
+            r#"
+            select w.id as "id: WorkspaceId", w.name, w.description, wm.role as "role: Role", w.created_at,
+                w.updated_at
+            from workspace_members wm join workspaces w on w.id = wm.workspace_id
+            where wm.user_id = $1 and w.deleted_at is null "# + $condition,
+            $($argument),+
+        )
+    };
+}
+
+/// Makes a workspace that the caller owns.
+pub(super) async fn create(
+    pool: &PgPool,
+    caller: Caller,
+    draft: &WorkspaceDraft,
+    now: DateTime<Utc>,
+) -> Result<Workspace, Error> {
+    let id = WorkspaceId::new();
+    let mut tx = begin_write(pool, Some(caller.user_id())).await?;
+    sqlx::query!(
+        "insert into workspaces (id, name, description, created_at, updated_at) values ($1, $2, $3, $4, $4)",
+        id.0,
+        draft.name,
+        draft.description,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "insert into workspace_members (workspace_id, user_id, role, joined_at) values ($1, $2, 'Owner', $3)",
+        id.0,
+        caller.user_id().0,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let workspace = find(&mut tx, caller.user_id(), id).await?;
+    tx.commit().await?;
+    Ok(workspace)
+}
+
+/// The workspaces that the caller is in.
+pub(super) async fn list(connection: &mut PgConnection, caller: Caller) -> sqlx::Result<Vec<Workspace>> {
+    workspaces!("order by lower(w.name), w.id", caller.user_id().0).fetch_all(connection).await
+}
+
+/// The workspace, as the permit's person sees it.
+pub(super) async fn get(pool: &PgPool, permit: &WorkspacePermit<ReadWorkspace>) -> Result<Workspace, Error> {
+    find(&mut *pool.acquire().await?, permit.user_id(), permit.workspace_id()).await
+}
+
+/// A workspace that a person is in.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    workspace_id: WorkspaceId,
+) -> Result<Workspace, Error> {
+    let found = workspaces!("and w.id = $2", user_id.0, workspace_id.0).fetch_optional(connection).await?;
+    found.ok_or(Error::NotFound)
+}
+
+/// Renames and describes a workspace. What changes nothing makes no event.
+pub(super) async fn update(
+    pool: &PgPool,
+    permit: &WorkspacePermit<UpdateWorkspace>,
+    draft: &WorkspaceDraft,
+    now: DateTime<Utc>,
+) -> Result<Workspace, Error> {
+    let (workspace_id, user_id) = (permit.workspace_id(), permit.user_id());
+    let mut tx = begin_write(pool, Some(user_id)).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        "update workspaces w set name = $3, description = $4, updated_at = $5
+         from workspace_members wm
+         where w.id = $1 and w.deleted_at is null
+            and wm.workspace_id = w.id and wm.user_id = $2 and wm.role >= 'Admin'
+            and (w.name, w.description) is distinct from ($3, $4)",
+        workspace_id.0,
+        user_id.0,
+        draft.name,
+        draft.description,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let workspace = find(&mut tx, user_id, workspace_id).await?;
+    tx.commit().await?;
+    Ok(workspace)
+}
+
+/// Deletes a workspace with its chats.
+pub(super) async fn delete(
+    pool: &PgPool,
+    permit: &WorkspacePermit<DeleteWorkspace>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    delete_with_chats(&mut tx, permit.workspace_id(), permit.user_id(), now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Deletes a workspace that `owner` owns: first the chats, so that its end is the last that is heard of it.
+pub(super) async fn delete_with_chats(
+    connection: &mut PgConnection,
+    workspace_id: WorkspaceId,
+    owner: UserId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update chats c set deleted_at = $3, updated_at = $3
+         from workspace_members wm
+         where c.workspace_id = $1 and c.deleted_at is null
+            and wm.workspace_id = c.workspace_id and wm.user_id = $2 and wm.role = 'Owner'",
+        workspace_id.0,
+        owner.0,
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let deleted = sqlx::query!(
+        "update workspaces w set deleted_at = $3, updated_at = $3
+         from workspace_members wm
+         where w.id = $1 and w.deleted_at is null
+            and wm.workspace_id = w.id and wm.user_id = $2 and wm.role = 'Owner'",
+        workspace_id.0,
+        owner.0,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    if deleted.rows_affected() == 1 { Ok(()) } else { Err(Error::NotFound) }
+}
