@@ -1,0 +1,41 @@
+//! Events as the streams hold them: routed and encoded.
+
+use chat_core::{
+    event::{Epoch, Event, Position},
+    ids::MessageId,
+};
+
+use crate::{directory::Route, frame::Frame};
+
+/// An event of the log, routed and encoded once.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The place in the log.
+    pub id: i64,
+    /// Who receives it, and what it changes.
+    pub route: Route,
+    /// The message it is about.
+    pub message_id: Option<MessageId>,
+    /// What is sent; none for what is only for the servers, or gone.
+    pub frame: Option<Frame>,
+}
+
+impl Entry {
+    /// The entry of an event of the log `epoch`.
+    #[must_use]
+    pub fn of(event: &Event, epoch: &Epoch) -> Self {
+        let position = Position { epoch: epoch.clone(), id: event.id };
+        Self {
+            id: event.id,
+            route: Route::of(event),
+            message_id: event.message_id,
+            frame: Frame::of(event, &position),
+        }
+    }
+
+    /// What it takes in memory, in bytes, roughly.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        size_of::<Self>() + self.frame.as_ref().map_or(0, |frame| frame.bytes().len())
+    }
+}

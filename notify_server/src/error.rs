@@ -1,0 +1,38 @@
+//! What can go wrong here, and what clients are told.
+
+use axum::response::{IntoResponse, Response};
+use chat_core::problem::Problem;
+
+/// The errors of this server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A ticket that is not in force, or a session that has ended.
+    #[error("not authorised")]
+    Unauthorized,
+    /// The feed has not reached the present, so that no stream can start there.
+    #[error("the event log has not been caught up with")]
+    Behind,
+    /// The server is to end.
+    #[error("the server is to end")]
+    Ending,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unauthorized => Self::unauthorized(),
+            Error::Behind => Self::unavailable("The event log is not available at the moment."),
+            Error::Ending => Self::unavailable("The server is about to end."),
+            Error::Database(error) => Self::from(error),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
+    }
+}

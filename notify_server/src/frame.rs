@@ -1,0 +1,144 @@
+//! Frames: events as they stand on the wire (HTML standard, section 9.2.5).
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use chat_core::{
+    event::{Event, EventKind, Position},
+    ids::MessageId,
+    message::Message,
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// An event of the log, encoded once and shared by everybody who receives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    bytes: Bytes,
+    /// Where the data begins.
+    data: usize,
+}
+
+/// After the data.
+const END: &[u8] = b"\n\n";
+
+impl Frame {
+    /// The frame of an event; none for internal kinds, and for a message that is not there any more.
+    #[must_use]
+    pub fn of(event: &Event, position: &Position) -> Option<Self> {
+        let name = event.kind.stream_name()?;
+        let data = match event.kind {
+            EventKind::Message | EventKind::MessageUpdate | EventKind::MessageDelete => {
+                let message = event.message.as_ref()?;
+                to_json(&MessageData { message_id: message.id, message })
+            }
+            EventKind::Read => to_json(&read_data(event)),
+            _ => to_json(&update_data(event)),
+        };
+        Some(Self::encode(&head(Some(position), name), &data))
+    }
+
+    /// The same event with the data of `newest`, a later event about the same message.
+    #[must_use]
+    pub fn with_data_of(&self, newest: &Self) -> Self {
+        let data = &newest.bytes[newest.data..newest.bytes.len() - END.len()];
+        Self::encode(&self.bytes[..self.data], data)
+    }
+
+    /// The bytes for the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// JSON holds no line break, so the data is one line.
+    fn encode(head: &[u8], data: &[u8]) -> Self {
+        Self { bytes: [head, data, END].concat().into(), data: head.len() }
+    }
+}
+
+/// The message as REST shows it; its own fields hold `chat_id`.
+#[derive(Serialize)]
+struct MessageData<'a> {
+    message_id: MessageId,
+    #[serde(flatten)]
+    message: &'a Message,
+}
+
+fn read_data(event: &Event) -> Map<String, Value> {
+    let mut data = facts(event);
+    data.insert("chat_id".into(), json!(event.chat_id));
+    data
+}
+
+/// The facts of a `chat_update` or `workspace_update`, and what they are about.
+fn update_data(event: &Event) -> Map<String, Value> {
+    let mut data = facts(event);
+    data.insert("workspace_id".into(), json!(event.workspace_id));
+    data.insert("actor_id".into(), json!(event.actor_id));
+    let mut insert = |name: &str, value: Option<Value>| value.map(|value| data.insert(name.into(), value));
+    insert("chat_id", event.chat_id.map(|id| json!(id)));
+    insert("user_id", event.user_id.map(|id| json!(id)));
+    insert("member", event.person.as_ref().map(|person| json!(person)));
+    data
+}
+
+/// The facts, with their times in UTC: the triggers write them in the time zone of who changed the data.
+fn facts(event: &Event) -> Map<String, Value> {
+    let mut facts = event.data.as_object().cloned().unwrap_or_default();
+    for (_, value) in facts.iter_mut().filter(|(name, _)| name.ends_with("_at")) {
+        if let Some(time) = value.as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok()) {
+            *value = json!(time);
+        }
+    }
+    facts
+}
+
+/// The first frame: where the stream starts. `retry_ms` is for clients that lose the connection without a `bye`.
+#[must_use]
+pub fn hello(
+    position: &Position,
+    connection: Uuid,
+    heartbeat_s: u64,
+    now: DateTime<Utc>,
+    retry_ms: u32,
+) -> Bytes {
+    let data = json!({ "connection": connection, "heartbeat_s": heartbeat_s, "server_time": now });
+    let head = [format!("retry: {retry_ms}\n").into_bytes(), head(Some(position), "hello")].concat();
+    Frame::encode(&head, &to_json(&data)).bytes
+}
+
+/// A sign of life: everything up to `position` is behind.
+#[must_use]
+pub fn ping(position: &Position) -> Bytes {
+    Frame::encode(&head(Some(position), "ping"), b"{}").bytes
+}
+
+/// A break: reload by REST, and read on from `position`.
+#[must_use]
+pub fn reset(position: &Position, reason: &str) -> Bytes {
+    Frame::encode(&head(Some(position), "reset"), &to_json(&json!({ "reason": reason }))).bytes
+}
+
+/// The last frame.
+#[must_use]
+pub fn bye(reason: &str, reconnect_ms: u32) -> Bytes {
+    let data = json!({ "reason": reason, "reconnect_ms": reconnect_ms });
+    Frame::encode(&head(None, "bye"), &to_json(&data)).bytes
+}
+
+fn head(position: Option<&Position>, name: &str) -> Vec<u8> {
+    let id = position.map(|position| format!("id: {position}\n")).unwrap_or_default();
+    format!("{id}event: {name}\ndata: ").into_bytes()
+}
+
+fn to_json<T: Serialize>(data: &T) -> Vec<u8> {
+    serde_json::to_vec(data).unwrap_or_else(|error| {
+        // Only maps with keys that are not strings can fail.
+        tracing::error!(%error, "an event could not be encoded");
+        b"{}".to_vec()
+    })
+}

@@ -1,0 +1,201 @@
+//! The hub: one task that routes the log's events to the open streams.
+//!
+//! It owns the directory, the ring and the connections, and takes what happens one after the other: so each
+//! event meets the memberships exactly as they were at its place in the log.
+
+mod connections;
+mod handle;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use chat_core::{caller::Authenticator, clock::Clock, event::Position};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    directory::{Directory, Ending, Memberships},
+    entry::Entry,
+    intake::Intake,
+    reason::Bye,
+    ring::Ring,
+};
+
+use self::{connections::Connections, handle::Registration};
+pub use self::{
+    connections::{Connection, Guard},
+    handle::{HubHandle, Registered},
+    queue::{Frames, Interruption, Queue, QueueLimits, Taken, coalesce},
+};
+
+/// Registrations that may wait for the hub.
+const REGISTRATIONS: usize = 1024;
+/// How often ended tokens and gone clients are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How many streams a second end at a shutdown, so that their clients do not come back all at once.
+const GOODBYES_PER_S: u32 = 500;
+/// How many of them end together.
+const GOODBYES: u32 = 16;
+
+/// The hub itself.
+pub struct Hub {
+    directory: Directory,
+    connections: Connections,
+    ring: Arc<RwLock<Ring>>,
+    position: watch::Sender<Option<Position>>,
+    registrations: mpsc::Receiver<Registration>,
+    authenticator: Authenticator,
+    clock: Clock,
+}
+
+impl Hub {
+    /// A hub that knows nothing yet.
+    #[must_use]
+    pub fn new(ring: Ring, authenticator: Authenticator, clock: Clock) -> (Self, HubHandle) {
+        let ring = Arc::new(RwLock::new(ring));
+        let (position, position_seen) = watch::channel(None);
+        let (register, registrations) = mpsc::channel(REGISTRATIONS);
+        let handle = HubHandle { ring: Arc::clone(&ring), position: position_seen, registrations: register };
+        let (directory, connections) = (Directory::default(), Connections::default());
+        (Self { directory, connections, ring, position, registrations, authenticator, clock }, handle)
+    }
+
+    /// Routes until `shutdown`; then ends the streams, within `drain`.
+    pub async fn run(
+        mut self,
+        mut intake: mpsc::Receiver<Intake>,
+        shutdown: CancellationToken,
+        drain: Duration,
+    ) {
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                taken = intake.recv() => {
+                    let Some(taken) = taken else {
+                        if !shutdown.is_cancelled() {
+                            tracing::error!("the event feed has ended, and the streams with it");
+                        }
+                        break;
+                    };
+                    self.take_in(taken);
+                }
+                Some(registration) = self.registrations.recv() => self.register(registration),
+                _ = sweep.tick() => {
+                    for user in self.connections.sweep(self.clock.now()) {
+                        self.directory.disconnect(user);
+                    }
+                }
+            }
+        }
+        self.say_goodbye(drain).await;
+    }
+
+    fn take_in(&mut self, taken: Intake) {
+        match taken {
+            Intake::Events { entries, position } => {
+                for entry in entries {
+                    self.route(entry);
+                }
+                for user in self.connections.flush() {
+                    self.directory.disconnect(user);
+                }
+                // Only now: who reads it may rely on what stands in the queues.
+                self.position.send_replace(Some(position));
+            }
+            Intake::Anew { reason, position, ring } => {
+                tracing::info!(?reason, %position, "the event log is followed from here");
+                self.directory.clear();
+                self.authenticator.forget_all();
+                self.connections.cut(reason.into(), &position);
+                *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+                self.position.send_replace(Some(position));
+            }
+        }
+    }
+
+    fn route(&mut self, entry: Arc<Entry>) {
+        if let Some(frame) = &entry.frame {
+            let connections = &mut self.connections;
+            self.directory.for_each(&entry.route.audience, |user| connections.deliver(user, entry.id, frame));
+        }
+        if let Some(change) = &entry.route.change {
+            self.directory.apply(change);
+        }
+        if let Some(ending) = &entry.route.ending {
+            if let Ending::Session(_, session) = ending {
+                self.authenticator.forget(*session);
+            }
+            self.connections.end(ending);
+        }
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    fn register(&mut self, registration: Registration) {
+        let Registration { connection, position, memberships, answer } = registration;
+        let current = self.position.borrow().as_ref().is_some_and(|at| at.epoch == position.epoch);
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let memberships = current.then(|| follow(&ring, &connection, position.id, memberships)).flatten();
+        drop(ring);
+        let registered = match memberships {
+            Some(memberships) => {
+                if connection.queue.is_live() {
+                    self.directory.connect(connection.user, memberships);
+                }
+                connection.queue.wake();
+                self.connections.attach(connection);
+                Registered::Live
+            }
+            None => Registered::Stale,
+        };
+        // The handler may have been dropped with its request; the sweep finds that.
+        let _ = answer.send(registered);
+    }
+
+    /// Ends the streams one after the other. Their clients come back to another instance, or to the next start.
+    async fn say_goodbye(mut self, drain: Duration) {
+        self.registrations.close();
+        let connections = self.connections.drain();
+        let groups = u32::try_from(connections.len()).unwrap_or(u32::MAX).div_ceil(GOODBYES);
+        let pause = (Duration::from_secs(1) * GOODBYES / GOODBYES_PER_S).min(drain / 2 / groups.max(1));
+        for group in connections.chunks(GOODBYES as usize) {
+            for connection in group {
+                connection.queue.end(Bye::Shutdown);
+            }
+            sleep(pause).await;
+        }
+    }
+}
+
+/// Subscribes a connection and leads its memberships from `position` to where the hub is.
+///
+/// None when what lies between is not known any more.
+fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Memberships) -> Option<Memberships> {
+    let between = ring.range(position, ring.head())?;
+    connection.queue.subscribe();
+    for entry in between {
+        if let Some(frame) = &entry.frame
+            && own.reached_by(&entry.route.audience, connection.user)
+        {
+            connection.queue.push(entry.id, frame);
+        }
+        if let Some(change) = &entry.route.change {
+            own.apply(change, connection.user);
+        }
+        if let Some(ending) = &entry.route.ending
+            && ending.ends(connection)
+        {
+            connection.queue.end(ending.bye());
+        }
+    }
+    Some(own)
+}

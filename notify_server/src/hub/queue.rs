@@ -1,0 +1,229 @@
+//! What waits for one connection: bounded, so that a slow reader costs nobody else anything.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use chat_core::event::Position;
+use tokio::sync::Notify;
+
+use crate::{
+    frame::Frame,
+    reason::{Bye, Reset},
+};
+
+/// How much may wait for a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Events.
+    pub events: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// Frames with their ids.
+pub type Frames = VecDeque<(i64, Bytes)>;
+
+/// Frames on their way from the hub to one connection.
+#[derive(Debug)]
+pub struct Queue {
+    limits: QueueLimits,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    frames: Frames,
+    bytes: usize,
+    status: Status,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Status {
+    /// Not subscribed: the connection is to fetch what it lacks, from its own cursor.
+    Behind,
+    /// Every event for the connection is put in.
+    Live,
+    /// Something is missing before `position`, which the client must be told.
+    Cut(Reset, Position),
+    /// The stream is to end.
+    Ended(Bye),
+    /// The client is gone.
+    Left,
+}
+
+/// What became of a frame that was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is the only one: the connection sleeps, and is to be woken after the batch.
+    First,
+    /// It waits behind others.
+    Next,
+    /// There was no room, and nothing waits any more: the connection is behind now.
+    Overflow,
+    /// The connection is not subscribed.
+    Refused,
+}
+
+/// What a connection finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Some frames in one piece, and the id of the last one.
+    Frames(Bytes, i64),
+    /// Nothing waits.
+    Nothing,
+    /// The queue overflowed: subscribe again from the cursor.
+    Behind,
+    /// See [`Queue::interruption`].
+    Interrupted,
+}
+
+/// What goes before all frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// Tell the client of a break, and subscribe again from the position.
+    Cut(Reset, Position),
+    /// Say goodbye.
+    Ended(Bye),
+}
+
+impl Queue {
+    /// An empty queue of a connection that is not subscribed yet.
+    #[must_use]
+    pub fn new(limits: QueueLimits) -> Self {
+        let state = State { frames: Frames::new(), bytes: 0, status: Status::Behind };
+        Self { limits, state: Mutex::new(state), wake: Notify::new() }
+    }
+
+    /// From now on every event for the connection is put in.
+    pub fn subscribe(&self) {
+        let mut state = self.lock();
+        if matches!(state.status, Status::Behind | Status::Live | Status::Cut(..)) {
+            state.turn(Status::Live);
+        }
+    }
+
+    /// Puts a frame in. Wakes nobody: a whole batch is put in first.
+    pub fn push(&self, id: i64, frame: &Frame) -> Pushed {
+        let mut state = self.lock();
+        if state.status != Status::Live {
+            return Pushed::Refused;
+        }
+        let bytes = state.bytes + frame.bytes().len();
+        let first = state.frames.is_empty();
+        // One frame always fits, or it would never get through.
+        if !first && (state.frames.len() >= self.limits.events || bytes > self.limits.bytes) {
+            state.turn(Status::Behind);
+            return Pushed::Overflow;
+        }
+        state.frames.push_back((id, frame.bytes().clone()));
+        state.bytes = bytes;
+        if first { Pushed::First } else { Pushed::Next }
+    }
+
+    /// Wakes the connection, if it waits.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Tells the connection that something is missing before `position`.
+    pub fn cut(&self, reason: Reset, position: Position) {
+        self.interrupt(Status::Cut(reason, position));
+    }
+
+    /// Ends the stream.
+    pub fn end(&self, bye: Bye) {
+        self.interrupt(Status::Ended(bye));
+    }
+
+    fn interrupt(&self, status: Status) {
+        let mut state = self.lock();
+        if !matches!(state.status, Status::Ended(_) | Status::Left) {
+            state.turn(status);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The client is gone.
+    pub fn leave(&self) {
+        self.lock().turn(Status::Left);
+    }
+
+    /// Whether the client is gone.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.lock().status == Status::Left
+    }
+
+    /// Whether every event for the connection is put in.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.lock().status == Status::Live
+    }
+
+    /// What goes before all frames, if there is something; a cut is told once.
+    #[must_use]
+    pub fn interruption(&self) -> Option<Interruption> {
+        let mut state = self.lock();
+        match state.status.clone() {
+            Status::Cut(reason, position) => {
+                state.turn(Status::Behind);
+                Some(Interruption::Cut(reason, position))
+            }
+            Status::Ended(bye) => Some(Interruption::Ended(bye)),
+            Status::Behind | Status::Live | Status::Left => None,
+        }
+    }
+
+    /// Takes frames of at most `most` bytes together, but at least one.
+    #[must_use]
+    pub fn take(&self, most: usize) -> Taken {
+        let mut state = self.lock();
+        match state.status {
+            Status::Behind => Taken::Behind,
+            Status::Cut(..) | Status::Ended(_) | Status::Left => Taken::Interrupted,
+            Status::Live => match coalesce(&mut state.frames, most) {
+                Some((chunk, last)) => {
+                    state.bytes -= chunk.len();
+                    Taken::Frames(chunk, last)
+                }
+                None => Taken::Nothing,
+            },
+        }
+    }
+
+    /// Waits until there may be something.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn turn(&mut self, status: Status) {
+        self.status = status;
+        self.frames = Frames::new();
+        self.bytes = 0;
+    }
+}
+
+/// Takes frames of at most `most` bytes together, but at least one: one write costs much less than several.
+#[must_use]
+pub fn coalesce(frames: &mut Frames, most: usize) -> Option<(Bytes, i64)> {
+    let (mut last, first) = frames.pop_front()?;
+    let mut rest = Vec::new();
+    while let Some((id, frame)) =
+        frames.pop_front_if(|(_, frame)| first.len() + rest.len() + frame.len() <= most)
+    {
+        rest.extend_from_slice(&frame);
+        last = id;
+    }
+    let chunk = if rest.is_empty() { first } else { [&first[..], &rest].concat().into() };
+    Some((chunk, last))
+}

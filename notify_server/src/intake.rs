@@ -1,0 +1,117 @@
+//! From the event feed to the hub: waits for the schema, warms the ring, encodes.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_core::{
+    event::{Epoch, Event, Position},
+    feed::{Batch, EventFeed, Gap, read_after},
+};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::{
+    entry::Entry,
+    ring::{Ring, RingLimits},
+    store,
+};
+
+/// How long to wait before looking for the schema again.
+const SCHEMA_PAUSE: Duration = Duration::from_secs(1);
+/// Rows read at once for the ring.
+const PAGE: i64 = 1000;
+/// Batches that may wait for the hub.
+pub const BATCHES: usize = 2;
+
+/// What the hub takes in.
+pub enum Intake {
+    /// The next events.
+    Events {
+        /// At least one.
+        entries: Vec<Arc<Entry>>,
+        /// That of the last one.
+        position: Position,
+    },
+    /// What came before is not connected with what comes next.
+    Anew {
+        /// Why.
+        reason: Gap,
+        /// From where it goes on.
+        position: Position,
+        /// Filled with what is known from before the position.
+        ring: Ring,
+    },
+}
+
+/// Follows the log for as long as the hub listens.
+pub async fn follow(pool: PgPool, listen: PgConnectOptions, limits: RingLimits, hub: mpsc::Sender<Intake>) {
+    await_schema(&pool).await;
+    let mut feed = EventFeed::start(pool.clone(), listen);
+    let mut epoch = Epoch(String::new());
+    loop {
+        let intake = match feed.next().await {
+            Batch::Events(events) => match of_events(&events, &epoch) {
+                Some(intake) => intake,
+                None => continue,
+            },
+            Batch::Gap { reason, position } => {
+                epoch = position.epoch.clone();
+                let ring = ring_at(&pool, &position, reason, limits).await;
+                Intake::Anew { reason, position, ring }
+            }
+        };
+        if hub.send(intake).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until the database is there and has its tables.
+async fn await_schema(pool: &PgPool) {
+    loop {
+        match store::schema_is_there(pool).await {
+            Ok(true) => return,
+            Ok(false) => tracing::warn!("the database has no tables yet: run its migrations"),
+            Err(error) => tracing::warn!(%error, "the database is not available yet"),
+        }
+        sleep(SCHEMA_PAUSE).await;
+    }
+}
+
+fn of_events(events: &[Event], epoch: &Epoch) -> Option<Intake> {
+    let position = Position { epoch: epoch.clone(), id: events.last()?.id };
+    let entries = events.iter().map(|event| Arc::new(Entry::of(event, epoch))).collect();
+    Some(Intake::Events { entries, position })
+}
+
+/// A ring that ends at `position`. At the start it is filled from the table, because everybody who was
+/// connected before a restart comes back at once.
+async fn ring_at(pool: &PgPool, position: &Position, reason: Gap, limits: RingLimits) -> Ring {
+    if reason == Gap::Start {
+        match warm_ring(pool, position, limits).await {
+            Ok(ring) => return ring,
+            Err(error) => {
+                tracing::warn!(%error, "the recent events could not be read; the ring starts empty");
+            }
+        }
+    }
+    Ring::new(limits, position.id)
+}
+
+async fn warm_ring(pool: &PgPool, position: &Position, limits: RingLimits) -> sqlx::Result<Ring> {
+    let reach = i64::try_from(limits.events).unwrap_or(i64::MAX);
+    let (log, _) = read_after(pool, position.id, 0).await?;
+    let mut ring = Ring::new(limits, log.dropped_through.max(position.id.saturating_sub(reach)));
+    while ring.head() < position.id {
+        let (_, events) = read_after(pool, ring.head(), PAGE).await?;
+        let known = events.iter().take_while(|event| event.id <= position.id);
+        let before = ring.head();
+        for event in known {
+            ring.push(Arc::new(Entry::of(event, &position.epoch)));
+        }
+        if ring.head() == before {
+            // The last event before the position was dropped meanwhile.
+            return Ok(Ring::new(limits, position.id));
+        }
+    }
+    Ok(ring)
+}

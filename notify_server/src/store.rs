@@ -1,0 +1,177 @@
+//! The queries of this server.
+
+use chat_core::{
+    caller::Caller,
+    event::{Epoch, Position},
+    ids::{ChatId, SessionId, UserId, WorkspaceId},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use crate::{
+    directory::{Change, Memberships},
+    subscriber::Subscriber,
+};
+
+/// All that opening a stream depends on, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The moment: everything up to here is in it, and nothing after.
+    pub position: Position,
+    /// Events up to here have been dropped.
+    pub dropped_through: i64,
+    /// Whether the log has an event with the cursor's id.
+    pub holds_cursor: bool,
+    /// Whether the session is in force.
+    pub session_active: bool,
+    /// Where the person is.
+    pub memberships: Memberships,
+    /// Where the person was when it was deleted.
+    pub deleted: Memberships,
+}
+
+/// Takes the snapshot. It is a single statement, because that has a single snapshot (PostgreSQL manual,
+/// section 13.2.1), and thousands may ask for theirs at once.
+pub async fn snapshot(
+    pool: &PgPool,
+    subscriber: &Subscriber,
+    cursor: Option<i64>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Snapshot> {
+    let row = sqlx::query!(
+        r#"
+        select s.epoch, s.dropped_through,
+            coalesce((select max(id) from events), s.dropped_through) as "head!",
+            (coalesce($3::bigint, 0) = 0 or exists (select from events where id = $3)) as "holds_cursor!",
+            exists (
+                select from sessions i join users u on u.id = i.user_id
+                where i.id = $2 and i.user_id = $1 and i.revoked_at is null and i.expires_at > $4
+                    and u.status = 'Active'
+            ) as "session_active!",
+            array(
+                select m.chat_id from chat_members m join chats c on c.id = m.chat_id
+                where m.user_id = $1 and c.deleted_at is null
+            ) as "chats!: Vec<ChatId>",
+            array(
+                select m.chat_id from chat_members m join chats c on c.id = m.chat_id
+                where m.user_id = $1 and c.deleted_at is not null
+            ) as "deleted_chats!: Vec<ChatId>",
+            array(
+                select m.workspace_id from workspace_members m join workspaces w on w.id = m.workspace_id
+                where m.user_id = $1 and w.deleted_at is null
+            ) as "workspaces!: Vec<WorkspaceId>",
+            array(
+                select m.workspace_id from workspace_members m join workspaces w on w.id = m.workspace_id
+                where m.user_id = $1 and w.deleted_at is not null
+            ) as "deleted_workspaces!: Vec<WorkspaceId>"
+        from stream_epoch s
+        "#,
+        subscriber.user_id().0,
+        subscriber.session_id().0,
+        cursor,
+        now,
+    )
+    .fetch_one(pool)
+    .await?;
+    let memberships = |chats: Vec<_>, workspaces: Vec<_>| Memberships {
+        chats: chats.into_iter().collect(),
+        workspaces: workspaces.into_iter().collect(),
+    };
+    Ok(Snapshot {
+        position: Position { epoch: Epoch(row.epoch), id: row.head },
+        dropped_through: row.dropped_through,
+        holds_cursor: row.holds_cursor,
+        session_active: row.session_active,
+        memberships: memberships(row.chats, row.workspaces),
+        deleted: memberships(row.deleted_chats, row.deleted_workspaces),
+    })
+}
+
+/// Where a person came and went in `(after, until]`, latest first.
+pub async fn own_changes(pool: &PgPool, user: UserId, after: i64, until: i64) -> sqlx::Result<Vec<Change>> {
+    let rows = sqlx::query!(
+        r#"
+        select kind, data ->> 'type' as "fact!", chat_id as "chat_id: ChatId",
+            workspace_id as "workspace_id: WorkspaceId"
+        from events
+        where user_id = $1 and id > $2 and id <= $3 and kind in ('chat_update', 'workspace_update')
+            and data ->> 'type' in ('member_added', 'member_removed')
+        order by id desc
+        "#,
+        user.0,
+        after,
+        until,
+    )
+    .fetch_all(pool)
+    .await?;
+    let change = |chat_update: bool, fact: &str, chat: Option<ChatId>, workspace: Option<WorkspaceId>| {
+        Some(match (chat_update, fact == "member_added") {
+            (true, true) => Change::JoinedChat(chat?, user),
+            (true, false) => Change::LeftChat(chat?, user),
+            (false, true) => Change::JoinedWorkspace(workspace?, user),
+            (false, false) => Change::LeftWorkspace(workspace?, user),
+        })
+    };
+    let changes = rows.into_iter();
+    Ok(changes
+        .filter_map(|row| change(row.kind == "chat_update", &row.fact, row.chat_id, row.workspace_id))
+        .collect())
+}
+
+/// Keeps the hash of a ticket of the caller's.
+pub async fn put_ticket(
+    pool: &PgPool,
+    hash: &[u8],
+    caller: &Caller,
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into stream_tickets (hash, user_id, session_id, token_expires_at, expires_at)
+        values ($1, $2, $3, $4, $5)",
+        hash,
+        caller.user_id().0,
+        caller.session_id().0,
+        caller.token_expires_at(),
+        expires_at,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// What a ticket stood for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    /// Who asked for it.
+    pub user_id: UserId,
+    /// By which session.
+    pub session_id: SessionId,
+    /// The end of the token that it was asked with.
+    pub token_expires_at: DateTime<Utc>,
+}
+
+/// Takes a ticket: it is gone then, for whoever comes second.
+pub async fn take_ticket(pool: &PgPool, hash: &[u8], now: DateTime<Utc>) -> sqlx::Result<Option<Ticket>> {
+    sqlx::query_as!(
+        Ticket,
+        r#"
+        delete from stream_tickets where hash = $1 and expires_at > $2
+        returning user_id as "user_id: UserId", session_id as "session_id: SessionId", token_expires_at
+        "#,
+        hash,
+        now,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Removes the tickets that nobody used in time; answers how many.
+pub async fn purge_tickets(pool: &PgPool, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    let purged = sqlx::query!("delete from stream_tickets where expires_at <= $1", now).execute(pool).await?;
+    Ok(purged.rows_affected())
+}
+
+/// Whether the tables are there.
+pub async fn schema_is_there(pool: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select to_regclass('stream_epoch') is not null as "there!""#).fetch_one(pool).await
+}

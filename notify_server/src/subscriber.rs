@@ -1,0 +1,89 @@
+//! Who opens a stream.
+
+use axum::{
+    RequestPartsExt,
+    extract::{FromRef, FromRequestParts},
+    http::{header, request::Parts},
+};
+use chat_core::{
+    api::{Input, Operation},
+    caller::Caller,
+    http::query::Query,
+    ids::{SessionId, UserId},
+    problem::Problem,
+};
+use chrono::{DateTime, Utc};
+
+use crate::{error::Error, sse::EventsQuery, state::AppState, ticket};
+
+/// A person who opens a stream: by `Authorization: Bearer`, or else by a ticket.
+///
+/// The fields are private: only a verified token or a ticket taken makes one. The session's being in force
+/// is part of the snapshot that the stream starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscriber {
+    user_id: UserId,
+    session_id: SessionId,
+    token_expires_at: DateTime<Utc>,
+}
+
+impl Subscriber {
+    /// Who.
+    #[must_use]
+    pub fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// By which session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// When the token ends, and the stream with it.
+    #[must_use]
+    pub fn token_expires_at(&self) -> DateTime<Utc> {
+        self.token_expires_at
+    }
+
+    async fn by_ticket(ticket: &str, state: &AppState) -> Result<Self, Error> {
+        let ticket = ticket::take(state, ticket).await?;
+        tracing::Span::current().record("user_id", tracing::field::display(ticket.user_id));
+        Ok(Self {
+            user_id: ticket.user_id,
+            session_id: ticket.session_id,
+            token_expires_at: ticket.token_expires_at,
+        })
+    }
+}
+
+impl<S> FromRequestParts<S> for Subscriber
+where
+    S: Send + Sync,
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let state = AppState::from_ref(state);
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            // Read whole first: a request that is refused does not cost the ticket.
+            let Query(query) = parts.extract::<Query<EventsQuery>>().await?;
+            if let Some(ticket) = query.ticket() {
+                return Ok(Self::by_ticket(ticket, &state).await?);
+            }
+        }
+        let caller = Caller::from_request_parts(parts, &state).await?;
+        Ok(Self {
+            user_id: caller.user_id(),
+            session_id: caller.session_id(),
+            token_expires_at: caller.token_expires_at(),
+        })
+    }
+}
+
+impl Input for Subscriber {
+    fn describe(operation: &mut Operation) {
+        operation.requires_token();
+    }
+}
