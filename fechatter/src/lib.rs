@@ -1,0 +1,5 @@
+//! Fechatter in one command: a private PostgreSQL, and both servers on one port.
+
+pub mod openapi;
+mod routes;
+pub mod up;

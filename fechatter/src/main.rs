@@ -1,0 +1,70 @@
+//! `fechatter`: the one-command program, and the operator's commands.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use chat_core::{
+    clock::Clock, database::MIGRATOR, http::listen::raise_file_limit, http::listen::shutdown_on_signal,
+    telemetry,
+};
+use clap::{Parser, Subcommand};
+use fechatter::{openapi, up::Site};
+use fechatter_server::config::Settings;
+use tokio_util::sync::CancellationToken;
+
+/// Team chat that a company runs itself.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// A file of settings; without it, `app.yml` in this folder when it is there.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything: a private PostgreSQL, unless a database is named, and both servers on one port.
+    Up,
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let file = arguments.config.or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
+    let settings = || Settings::read(file.as_deref());
+    match arguments.command.unwrap_or(Command::Up) {
+        Command::Up => up(settings()?).await,
+        Command::Migrate => migrate(&settings()?).await,
+        Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
+    }
+}
+
+async fn up(settings: Settings) -> anyhow::Result<()> {
+    telemetry::init(&settings.log.filter);
+    raise_file_limit();
+    let shutdown = CancellationToken::new();
+    tokio::spawn(shutdown_on_signal(shutdown.clone()));
+    // A signal during the start ends it too; the database's watcher sees to the database.
+    let start = Site::start(settings, Clock::system(), shutdown.clone());
+    let Some(site) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
+    let site = site?;
+    writeln!(io::stdout(), "{site}")?;
+    site.serve().await
+}
+
+async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    telemetry::init(&settings.log.filter);
+    // Migrations may take their time: no statement limit.
+    let pool = settings.database.pool_without_limits("fechatter migrate")?;
+    MIGRATOR.run(&pool).await?;
+    writeln!(io::stdout(), "The schema is up to date.")?;
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! `fechatter up`: everything in one process.
+
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use axum::Router;
+use chat_core::{clock::Clock, database::MIGRATOR, http::listen::Listeners};
+use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs};
+use local_postgres::{LocalPostgres, Options};
+use notify_server::config::Settings as NotifySettings;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::routes::{self, Servers};
+
+/// Connections of the private PostgreSQL.
+const MAX_CONNECTIONS: u16 = 100;
+
+/// Everything, started.
+pub struct Site {
+    listeners: Listeners,
+    router: Router,
+    admin: Router,
+    shutdown: CancellationToken,
+    postgres: Option<LocalPostgres>,
+    address: SocketAddr,
+    admin_address: SocketAddr,
+}
+
+impl Site {
+    /// Starts the database, brings its schema up to date, makes the keys, and starts both servers.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them from starting, in words for the operator.
+    pub async fn start(
+        mut settings: Settings,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&settings.server)?;
+        let (address, admin_address) = (listeners.clients.local_addr()?, listeners.operators.local_addr()?);
+        fs::create_dir_all(&settings.data_dir)
+            .with_context(|| format!("cannot make the folder {}", settings.data_dir.display()))?;
+        let postgres = if settings.database.url.expose_secret().is_empty() {
+            let postgres = start_postgres(settings.data_dir.join("postgres")).await?;
+            settings.database.url = SecretString::from(postgres.ensure_database().await?);
+            Some(postgres)
+        } else {
+            None
+        };
+        MIGRATOR.run(&settings.database.pool_without_limits("fechatter migrate")?).await?;
+        bring_keys(&mut settings)?;
+
+        let notify = notify_settings(&settings)?;
+        let rest = fechatter_server::App::start(settings, clock.clone(), &shutdown)?;
+        let events = notify_server::App::start(notify, clock, shutdown.clone())?;
+        let router = docs::with_docs(rest.api().merge(events.api()));
+        let admin = routes::admin(Servers { rest, events });
+        Ok(Self { listeners, router, admin, shutdown, postgres, address, admin_address })
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the token given to [`Site::start`] is cancelled, then stops the database.
+    ///
+    /// # Errors
+    /// A database that did not stop.
+    pub async fn serve(self) -> anyhow::Result<()> {
+        self.listeners.serve(self.router, self.admin, self.shutdown).await?;
+        if let Some(mut postgres) = self.postgres {
+            spawn_blocking(move || postgres.stop()).await??;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host =
+            if self.address.ip().is_loopback() { "localhost".into() } else { self.address.ip().to_string() };
+        let url = format!("http://{host}:{}", self.address.port());
+        writeln!(f, "Fechatter is ready at {url}")?;
+        writeln!(f, "  API documentation  {url}{}", fechatter_server::routes::DOCS)?;
+        writeln!(f, "  Event stream       {url}/api/notifications/events")?;
+        writeln!(f, "  For operators      http://{}/readyz", self.admin_address)?;
+        if let Some(postgres) = &self.postgres {
+            writeln!(f, "  Data               {}", postgres.dir().display())?;
+        }
+        write!(f, "Ctrl-C stops it.")
+    }
+}
+
+/// The private PostgreSQL.
+async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
+    let options = Options { max_connections: MAX_CONNECTIONS, ..Options::durable(dir) };
+    let postgres = spawn_blocking(move || LocalPostgres::start(&options)).await??;
+    if let Some(wanted) = postgres.moved_from() {
+        tracing::warn!(
+            "{} cannot be reached by the user {} that PostgreSQL runs as; the database is in {}",
+            wanted.display(),
+            postgres.server_user(),
+            postgres.dir().display(),
+        );
+    }
+    Ok(postgres)
+}
+
+/// The keys of the settings, or else those of the data folder, made on the first start.
+fn bring_keys(settings: &mut Settings) -> anyhow::Result<()> {
+    let auth = &mut settings.auth;
+    if auth.private_key_file.as_os_str().is_empty() {
+        (auth.private_key_file, auth.public_key_file) = make_key_files(&settings.data_dir.join("keys"))?;
+    }
+    anyhow::ensure!(
+        !auth.public_key_file.as_os_str().is_empty(),
+        "auth.public_key_file is not set: the event stream verifies tokens with it"
+    );
+    Ok(())
+}
+
+/// The event stream's settings: its own file and variables, and the database and public key of the API.
+fn notify_settings(settings: &Settings) -> anyhow::Result<NotifySettings> {
+    let file = Path::new("notify.yml");
+    let mut notify = NotifySettings::read(file.exists().then_some(file))?;
+    notify.server = settings.server.clone();
+    notify.database.url = settings.database.url.clone();
+    notify.database.listen_url = settings.database.listen_url.clone();
+    notify.auth.public_key_file.clone_from(&settings.auth.public_key_file);
+    notify.auth.tokens = settings.auth.tokens.clone();
+    Ok(notify)
+}
