@@ -1,0 +1,46 @@
+# The only list of commands; `make help` prints it. CI calls `make check` and `make test`.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# Where a fetched PostgreSQL would be; see scripts/get-postgres.sh.
+OFFLINE := SQLX_OFFLINE=true
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt prepare openapi deny tools postgres
+
+help: ## print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: tools postgres ## build, then start everything on http://localhost:6688
+	@$(OFFLINE) $(CARGO) run --quiet --release -p fechatter -- up
+
+test: tools postgres ## all tests, on a private PostgreSQL of their own
+	$(OFFLINE) $(CARGO) build --workspace --bins
+	$(OFFLINE) $(CARGO) test --workspace
+
+check: tools postgres ## format, lints, checked-query data and openapi.json
+	$(CARGO) fmt --all --check
+	$(OFFLINE) $(CARGO) clippy --workspace --all-targets -- -D warnings
+	@scripts/prepare-queries.sh --check
+	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- openapi | diff -u openapi.json - \
+	    || { echo 'openapi.json is not what the routes say: run `make openapi`' >&2; exit 1; }
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+prepare: tools postgres ## renew .sqlx/ after a change of a query or migration
+	@scripts/prepare-queries.sh
+
+openapi: tools ## renew openapi.json after a change of a route
+	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- openapi > openapi.json.part
+	@mv openapi.json.part openapi.json
+
+deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
+	$(CARGO) deny check
+
+tools:
+	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: install it from https://rustup.rs' >&2; exit 1; }
+	@command -v cc >/dev/null || { echo 'A C compiler is missing: install gcc or clang (Debian: apt install build-essential)' >&2; exit 1; }
+
+postgres:
+	@scripts/get-postgres.sh

@@ -1,0 +1,16 @@
+//! All tests that speak HTTP, in one binary.
+
+mod access_matrix;
+mod bad_input;
+mod chats;
+mod event_feed;
+mod faults;
+mod identity;
+mod messages;
+mod paging;
+mod rooms;
+mod spec;
+mod stream;
+mod two_binaries;
+mod up;
+mod workspaces;

@@ -1,0 +1,66 @@
+//! The document says what the routes are.
+
+use std::{fs, path::Path};
+
+use fechatter_tests::Site;
+use serde_json::Value;
+
+#[test]
+fn the_committed_document_is_what_the_routes_say() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("openapi.json");
+    let committed: Value =
+        serde_json::from_str(&fs::read_to_string(file).expect("openapi.json")).expect("JSON");
+    let made: Value =
+        serde_json::from_str(&fechatter::openapi::document().expect("a document")).expect("JSON");
+    assert!(committed == made, "openapi.json is not what the routes say: run `make openapi`");
+}
+
+#[test]
+fn the_document_is_openapi_3_1_and_refers_only_to_what_it_holds() {
+    let text = fechatter::openapi::document().expect("a document");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    for part in text.split("\"#/components/schemas/").skip(1) {
+        let name = part.split('"').next().expect("a name");
+        assert!(document["components"]["schemas"][name].is_object(), "{name} is missing");
+    }
+}
+
+#[test]
+fn every_body_refuses_unknown_fields() {
+    let document: Value =
+        serde_json::from_str(&fechatter::openapi::document().expect("a document")).expect("JSON");
+    let mut bodies = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let Some(name) = schema.as_str().and_then(|reference| reference.rsplit('/').next()) else {
+                continue;
+            };
+            let schema = &document["components"]["schemas"][name];
+            assert_eq!(schema["additionalProperties"], false, "{method} {path}: {name}");
+            bodies += 1;
+        }
+    }
+    assert!(bodies > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_works_without_the_internet() {
+    let site = Site::start().await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let page = client.get(site.url("/api/docs/")).send().await.expect("an answer");
+    assert_eq!(page.status(), 200);
+    let html = page.text().await.expect("text");
+    assert!(html.contains("swagger-ui"), "{html}");
+    assert!(!html.contains("https://") && !html.contains("http://"), "{html}");
+    for asset in
+        html.split("src=\"").chain(html.split("href=\"")).skip(1).filter_map(|rest| rest.split('"').next())
+    {
+        let Some(asset) = asset.strip_prefix("./") else { continue };
+        let answer = client.get(site.url(&format!("/api/docs/{asset}"))).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{asset}");
+    }
+    let document = site.anonymous().get("/api/openapi.json").await.expect(200);
+    assert!(document["paths"]["/api/chats"].is_object());
+}

@@ -1,0 +1,20 @@
+//! What the tests speak with: a private PostgreSQL, both servers in this process, actors and streams.
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "a test's helpers panic where the test fails, and check where nobody needs the answer"
+)]
+
+pub mod actor;
+pub mod answer;
+pub mod cluster;
+pub mod program;
+pub mod site;
+pub mod stream;
+
+pub use actor::Actor;
+pub use answer::Answer;
+pub use site::Site;
+pub use stream::{Received, Stream};

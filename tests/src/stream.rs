@@ -1,0 +1,142 @@
+//! The event stream, read as a browser reads it.
+
+use std::{pin::Pin, time::Duration};
+
+use eventsource_stream::{Event, EventStreamError, Eventsource};
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::Actor;
+
+/// How long an event may take before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// An event from the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    /// The event's name.
+    pub event: String,
+    /// The position, as the last `id` line gave it.
+    pub id: String,
+    /// The data.
+    pub data: Value,
+}
+
+type Events = Pin<Box<dyn futures::Stream<Item = Result<Event, EventStreamError<reqwest::Error>>> + Send>>;
+
+/// An open stream.
+pub struct Stream {
+    name: String,
+    events: Events,
+}
+
+impl Stream {
+    /// Opens it with the actor's token and reads the `hello`.
+    pub async fn open(actor: &Actor, cursor: Option<&str>) -> Self {
+        let url = format!("http://{}/api/notifications/events", actor.notify);
+        let mut request = Self::client().get(url).bearer_auth(&actor.token);
+        if let Some(cursor) = cursor {
+            request = request.header("last-event-id", cursor);
+        }
+        Self::from_request(&actor.name, request).await
+    }
+
+    /// Opens it with a ticket, as a browser does, and reads the `hello`.
+    pub async fn open_with_ticket(actor: &Actor, ticket: &str, query: &str) -> Self {
+        let url = format!("http://{}/api/notifications/events?ticket={ticket}{query}", actor.notify);
+        Self::from_request(&actor.name, Self::client().get(url)).await
+    }
+
+    fn client() -> reqwest::Client {
+        // No time limit: streams are long.
+        let _ = Actor::client();
+        reqwest::Client::builder().no_proxy().build().expect("a client")
+    }
+
+    async fn from_request(name: &str, request: reqwest::RequestBuilder) -> Self {
+        let response =
+            timeout(PATIENCE, request.send()).await.expect("an answer in time").expect("an answer");
+        assert_eq!(response.status(), 200, "{name}: {:?}", response.text().await);
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        assert!(header("content-type").is_some_and(|value| value.starts_with("text/event-stream")));
+        assert_eq!(header("x-accel-buffering").as_deref(), Some("no"));
+        let mut stream =
+            Self { name: name.to_owned(), events: Box::pin(response.bytes_stream().eventsource()) };
+        let hello = stream.any().await;
+        assert_eq!(hello.event, "hello", "{name}");
+        assert!(!hello.id.is_empty(), "{name}: the hello carries the position");
+        stream
+    }
+
+    /// The next event of any kind; none when the stream has ended.
+    pub async fn next(&mut self) -> Option<Received> {
+        let next = timeout(PATIENCE, self.events.next()).await;
+        let event = next.unwrap_or_else(|_| panic!("{}: nothing came", self.name))?;
+        // A connection that was cut is an end as well.
+        let event = event.ok()?;
+        let data = serde_json::from_str(&event.data).unwrap_or_else(|_| panic!("{}: {event:?}", self.name));
+        Some(Received { event: event.event, id: event.id, data })
+    }
+
+    /// The next event of any kind.
+    pub async fn any(&mut self) -> Received {
+        let next = self.next().await;
+        next.unwrap_or_else(|| panic!("{}: the stream has ended", self.name))
+    }
+
+    /// The next event that is not a ping, which must be of this name.
+    pub async fn expect(&mut self, event: &str) -> Received {
+        let received = self.skip_pings().await;
+        assert_eq!(received.event, event, "{}: {received:?}", self.name);
+        received
+    }
+
+    /// The next `message`, which must have this content.
+    pub async fn expect_message(&mut self, content: &str) -> Received {
+        let received = self.expect("message").await;
+        assert_eq!(received.data["content"], content, "{}", self.name);
+        received
+    }
+
+    /// The next `chat_update`, which must be of this type.
+    pub async fn expect_update(&mut self, kind: &str) -> Received {
+        let received = self.expect("chat_update").await;
+        assert_eq!(received.data["type"], kind, "{}: {received:?}", self.name);
+        received
+    }
+
+    /// Reads on until an event of this name.
+    pub async fn until(&mut self, event: &str) -> Received {
+        loop {
+            let received = self.any().await;
+            if received.event == event {
+                return received;
+            }
+        }
+    }
+
+    async fn skip_pings(&mut self) -> Received {
+        loop {
+            let received = self.any().await;
+            if received.event != "ping" {
+                return received;
+            }
+        }
+    }
+
+    /// Whatever comes within `time`, without pings.
+    pub async fn during(&mut self, time: Duration) -> Vec<Received> {
+        let mut received = Vec::new();
+        let end = tokio::time::Instant::now() + time;
+        while let Ok(Some(Ok(event))) = tokio::time::timeout_at(end, self.events.next()).await {
+            if event.event != "ping" {
+                let data = serde_json::from_str(&event.data).unwrap_or_default();
+                received.push(Received { event: event.event, id: event.id, data });
+            }
+        }
+        received
+    }
+}
