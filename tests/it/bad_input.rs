@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn raw(site: &Site, token: &str, path: &str, content_type: Option<&str>, body: Vec<u8>) -> Answer {
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = fechatter_tests::actor::client();
     let mut request = client.post(site.url(path)).bearer_auth(token).body(body);
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);

@@ -56,10 +56,8 @@ async fn the_same_key_sends_once() {
 async fn the_idempotency_key_header_stands_for_the_client_id() {
     let (site, ann, _bob, chat) = pair().await;
     let send = async |key: &str, body: Value| {
-        let response = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client")
+        let response = site
+            .client
             .post(site.url(&format!("/api/chats/{chat}/messages")))
             .bearer_auth(&ann.token)
             .header("idempotency-key", key)

@@ -48,7 +48,7 @@ fn every_body_refuses_unknown_fields() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_works_without_the_internet() {
     let site = Site::start().await;
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = fechatter_tests::actor::client();
     let page = client.get(site.url("/api/docs/")).send().await.expect("an answer");
     assert_eq!(page.status(), 200);
     let html = page.text().await.expect("text");

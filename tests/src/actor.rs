@@ -1,6 +1,6 @@
 //! People who speak HTTP.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Once, time::Duration};
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -22,20 +22,11 @@ pub struct Actor {
     pub rest: SocketAddr,
     /// The stream server.
     pub notify: SocketAddr,
+    /// Keeps connections open between requests.
+    pub client: Client,
 }
 
 impl Actor {
-    /// A client of one's own: a connection belongs to the runtime of the test that opened it.
-    pub(crate) fn client() -> Client {
-        // TLS is not used, but the client wants to know how it would be done.
-        static PROVIDER: std::sync::Once = std::sync::Once::new();
-        PROVIDER.call_once(|| {
-            // Refused only when one is installed already.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        });
-        Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().expect("a client")
-    }
-
     /// Somebody without a token, at these servers.
     pub fn anonymous_at(rest: SocketAddr, notify: SocketAddr) -> Self {
         let nothing = String::new;
@@ -46,6 +37,7 @@ impl Actor {
             refresh_token: nothing(),
             rest,
             notify,
+            client: client(),
         }
     }
 
@@ -59,7 +51,7 @@ impl Actor {
             id: text("id"),
             token: text("token"),
             refresh_token: text("refresh_token"),
-            ..Self::anonymous_at(site.rest.address, site.notify.address)
+            ..site.anonymous()
         }
     }
 
@@ -76,7 +68,7 @@ impl Actor {
     /// A request with or without a body.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let address = if path.starts_with("/api/notifications") { self.notify } else { self.rest };
-        let mut request = Self::client().request(method.clone(), format!("http://{address}{path}"));
+        let mut request = self.client.request(method.clone(), format!("http://{address}{path}"));
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
         }
@@ -84,6 +76,7 @@ impl Actor {
             request = request.json(body);
         }
         let name = format!("{method} {path} by {}", self.name);
+        let request = request.timeout(Duration::from_secs(30));
         let response = request.send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         Answer::read(name, response).await
     }
@@ -158,6 +151,17 @@ impl Actor {
         let found = list["chats"].as_array().into_iter().flatten().find(|entry| entry["id"] == chat);
         found.unwrap_or_else(|| panic!("{chat} is not in {list}")).clone()
     }
+}
+
+/// An HTTP client without a time limit; it belongs to the runtime of the test that uses it.
+pub fn client() -> Client {
+    // TLS is not used, but the client wants to know how it would be done.
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // Refused only when one is installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    });
+    Client::builder().no_proxy().build().expect("a client")
 }
 
 /// The `id` of a thing just made.

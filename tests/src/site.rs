@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Actor, Answer, cluster};
+use crate::{Actor, Answer, actor::client, cluster};
 
 /// A running server.
 pub struct Server {
@@ -60,6 +60,8 @@ pub struct Site {
     pub notify: Server,
     /// The URL of the database.
     pub database_url: String,
+    /// Keeps connections open between requests.
+    pub client: reqwest::Client,
     settings: Settings,
     notify_settings: NotifySettings,
     _keys: TempDir,
@@ -109,7 +111,17 @@ impl Site {
             .connect(&database_url)
             .await
             .expect("a connection");
-        Self { pool, clock, rest, notify, database_url, settings, notify_settings, _keys: keys }
+        Self {
+            pool,
+            clock,
+            rest,
+            notify,
+            database_url,
+            client: client(),
+            settings,
+            notify_settings,
+            _keys: keys,
+        }
     }
 
     /// Another REST server on the same database.
@@ -150,12 +162,12 @@ impl Site {
 
     /// Somebody without a token.
     pub fn anonymous(&self) -> Actor {
-        Actor::anonymous_at(self.rest.address, self.notify.address)
+        Actor { client: self.client.clone(), ..Actor::anonymous_at(self.rest.address, self.notify.address) }
     }
 
     /// A GET to any URL.
     pub async fn get(&self, url: String) -> Answer {
-        let response = Actor::client().get(&url).send().await.expect("an answer");
+        let response = self.client.get(&url).send().await.expect("an answer");
         Answer::read(format!("GET {url}"), response).await
     }
 }

@@ -35,7 +35,7 @@ impl Stream {
     /// Opens it with the actor's token and reads the `hello`.
     pub async fn open(actor: &Actor, cursor: Option<&str>) -> Self {
         let url = format!("http://{}/api/notifications/events", actor.notify);
-        let mut request = Self::client().get(url).bearer_auth(&actor.token);
+        let mut request = actor.client.get(url).bearer_auth(&actor.token);
         if let Some(cursor) = cursor {
             request = request.header("last-event-id", cursor);
         }
@@ -45,13 +45,7 @@ impl Stream {
     /// Opens it with a ticket, as a browser does, and reads the `hello`.
     pub async fn open_with_ticket(actor: &Actor, ticket: &str, query: &str) -> Self {
         let url = format!("http://{}/api/notifications/events?ticket={ticket}{query}", actor.notify);
-        Self::from_request(&actor.name, Self::client().get(url)).await
-    }
-
-    fn client() -> reqwest::Client {
-        // No time limit: streams are long.
-        let _ = Actor::client();
-        reqwest::Client::builder().no_proxy().build().expect("a client")
+        Self::from_request(&actor.name, actor.client.get(url)).await
     }
 
     async fn from_request(name: &str, request: reqwest::RequestBuilder) -> Self {
