@@ -12,7 +12,7 @@ help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 run: tools postgres ## build, then start everything on http://localhost:6688
-	@$(OFFLINE) $(CARGO) run --quiet --release -p fechatter -- up
+	@$(OFFLINE) $(CARGO) run --release -p fechatter -- up
 
 test: tools postgres ## all tests, on a private PostgreSQL of their own
 	$(OFFLINE) $(CARGO) build --workspace --bins

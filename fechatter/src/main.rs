@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use chat_core::{
@@ -36,8 +37,17 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fechatter: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = arguments.config.or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
     let settings = || Settings::read(file.as_deref());
     match arguments.command.unwrap_or(Command::Up) {

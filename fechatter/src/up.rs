@@ -42,8 +42,6 @@ impl Site {
         clock: Clock,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let listeners = Listeners::bind(&settings.server)?;
-        let (address, admin_address) = (listeners.clients.local_addr()?, listeners.operators.local_addr()?);
         fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make the folder {}", settings.data_dir.display()))?;
         let postgres = if settings.database.url.expose_secret().is_empty() {
@@ -53,6 +51,9 @@ impl Site {
         } else {
             None
         };
+        // After the database: whoever starts it twice on a folder is told so, and not that a port is taken.
+        let listeners = Listeners::bind(&settings.server)?;
+        let (address, admin_address) = (listeners.clients.local_addr()?, listeners.operators.local_addr()?);
         MIGRATOR.run(&settings.database.pool_without_limits("fechatter migrate")?).await?;
         bring_keys(&mut settings)?;
 

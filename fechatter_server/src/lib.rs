@@ -13,6 +13,7 @@ pub mod permissions;
 mod readiness;
 pub mod routes;
 pub mod state;
+mod text;
 pub mod users;
 pub mod watch;
 pub mod workspaces;

@@ -1,6 +1,9 @@
 //! `fechatter_server`: the REST API, on a database that is there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use chat_core::{
     clock::Clock,
@@ -21,8 +24,17 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fechatter_server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = arguments.config.or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
     let settings = Settings::read(file.as_deref())?;
     telemetry::init(&settings.log.filter);

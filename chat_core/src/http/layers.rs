@@ -40,7 +40,7 @@ pub fn around(router: Router) -> Router {
                 .on_response(|response: &Response, latency: Duration, _: &Span| {
                     tracing::info!(
                         status = response.status().as_u16(),
-                        latency_us = latency.as_micros(),
+                        latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
                         "answered"
                     );
                 }),

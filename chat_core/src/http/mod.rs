@@ -4,6 +4,7 @@ pub mod answer;
 pub mod json;
 pub mod layers;
 pub mod listen;
+pub mod page;
 pub mod path;
 pub mod query;
 pub mod stall;

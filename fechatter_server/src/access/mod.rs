@@ -3,19 +3,42 @@
 //! A proof has private fields and is made by its extractor alone, from the permission matrix of
 //! `chat_core`. Stores take proofs, not ids from a path, so a forgotten check does not compile:
 //!
-//! ```compile_fail,E0451
-//! use fechatter_server::access::{ChatPermit, SendTo};
-//! // A proof cannot be made up.
-//! let permit: ChatPermit<SendTo> = ChatPermit {
-//!     chat_id: todo!(), user_id: todo!(), workspace_id: todo!(), standing: todo!(), right: todo!(),
-//! };
+//! ```
+//! use fechatter_server::{access::{ChatPermit, SendTo}, messages::{store, types::SendMessage}, state::AppState};
+//!
+//! async fn send(state: AppState, permit: ChatPermit<SendTo>, draft: SendMessage) {
+//!     let _ = store::send(&state.pool, &permit, draft).await;
+//! }
 //! ```
 //!
+//! The proof that somebody may read is not a proof that they may send:
+//!
 //! ```compile_fail,E0308
-//! use fechatter_server::{access::{ChatPermit, ReadChat}, messages};
-//! // The proof that somebody may read is not a proof that they may send.
-//! async fn send(permit: ChatPermit<ReadChat>, state: fechatter_server::state::AppState, draft: messages::types::SendMessage) {
-//!     let _ = messages::store::send(&state.pool, &permit, draft).await;
+//! use fechatter_server::{access::{ChatPermit, ReadChat}, messages::{store, types::SendMessage}, state::AppState};
+//!
+//! async fn send(state: AppState, permit: ChatPermit<ReadChat>, draft: SendMessage) {
+//!     let _ = store::send(&state.pool, &permit, draft).await;
+//! }
+//! ```
+//!
+//! And a proof for one chat cannot be turned into one for another:
+//!
+//! ```
+//! use chat_core::ids::ChatId;
+//! use fechatter_server::access::{ChatPermit, SendTo};
+//!
+//! fn which(permit: ChatPermit<SendTo>) -> ChatId {
+//!     permit.chat_id()
+//! }
+//! ```
+//!
+//! ```compile_fail,E0616
+//! use chat_core::ids::ChatId;
+//! use fechatter_server::access::{ChatPermit, SendTo};
+//!
+//! fn forge(mut permit: ChatPermit<SendTo>, other: ChatId) -> ChatPermit<SendTo> {
+//!     permit.chat_id = other;
+//!     permit
 //! }
 //! ```
 

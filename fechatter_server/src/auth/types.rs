@@ -18,7 +18,7 @@ use super::{
     passwords::{PASSWORD_MAX, PASSWORD_MIN, judge},
     rotation::RefreshToken,
 };
-use crate::{config::AuthSettings, error::Error, messages::types::not_blank};
+use crate::{config::AuthSettings, error::Error, text::not_blank};
 
 /// The longest e-mail address, in characters (RFC 5321, section 4.5.3.1.3, less the angle brackets).
 pub(crate) const EMAIL_MAX: usize = 254;

@@ -3,7 +3,7 @@
 use chat_core::{
     caller::Caller,
     chat::{ChatType, Role},
-    http::answer::Ensured,
+    http::{answer::Ensured, page::cut},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     store::begin_write,
     user::Person,
@@ -351,8 +351,6 @@ pub(super) async fn channels(
     )
     .fetch_all(connection)
     .await?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = channels.len() > limit;
-    channels.truncate(limit);
+    let has_more = cut(&mut channels, query.limit);
     Ok(ChannelPage { channels, has_more })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chat_core::{
     chat::{ChatType, Role},
-    http::json::present,
+    http::{json::present, page::default_limit},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     user::Person,
 };
@@ -13,7 +13,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{error::Error, messages::types::not_blank};
+use crate::{error::Error, text::not_blank};
 
 /// A chat to be made.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
@@ -189,10 +189,6 @@ pub struct ListChannels {
     #[garde(skip)]
     #[param(value_type = Option<uuid::Uuid>)]
     pub after: Option<ChatId>,
-}
-
-fn default_limit() -> i64 {
-    50
 }
 
 /// A public channel, in the directory.

@@ -2,6 +2,7 @@
 
 use chat_core::{
     chat::Role,
+    http::page::cut,
     ids::{ChatId, UserId},
     permission::{may_grant, outranks},
     store::begin_write,
@@ -44,9 +45,7 @@ pub(super) async fn list(
     )
     .fetch_all(connection)
     .await?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = members.len() > limit;
-    members.truncate(limit);
+    let has_more = cut(&mut members, query.limit);
     Ok(MemberPage { members, has_more })
 }
 
@@ -110,22 +109,27 @@ async fn insert(connection: &mut PgConnection, chat_id: ChatId, people: &[uuid::
     Ok(())
 }
 
-/// The caller leaves. A chat that nobody is left in and nobody could join is deleted.
+/// The caller leaves.
 pub(super) async fn leave(pool: &PgPool, permit: &ChatPermit<LeaveChat>) -> Result<(), Error> {
-    let (chat_id, user_id) = (permit.chat_id(), permit.user_id());
-    let mut tx = begin_write(pool, Some(user_id)).await?;
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
-    keep_an_owner(&mut tx, chat_id, user_id).await?;
-    delete(&mut tx, chat_id, user_id).await?;
+    go(&mut tx, permit.chat_id(), permit.user_id()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Somebody goes by their own will. A chat that nobody is left in and nobody could join is deleted.
+async fn go(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<(), Error> {
+    keep_an_owner(connection, chat_id, user_id).await?;
+    delete(connection, chat_id, user_id).await?;
     sqlx::query!(
         "update chats c set deleted_at = now()
          where c.id = $1 and c.deleted_at is null and c.chat_type <> 'PublicChannel'
             and not exists (select from chat_members cm where cm.chat_id = c.id)",
         chat_id.0,
     )
-    .execute(&mut *tx)
+    .execute(connection)
     .await?;
-    tx.commit().await?;
     Ok(())
 }
 
@@ -158,7 +162,7 @@ pub(super) async fn change_role(
     Ok(member)
 }
 
-/// Removes somebody of a strictly lower role.
+/// Removes somebody of a strictly lower role; who names oneself leaves.
 pub(super) async fn remove(
     pool: &PgPool,
     permit: &ChatPermit<ManageChatMembers>,
@@ -166,10 +170,13 @@ pub(super) async fn remove(
 ) -> Result<(), Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     let (own, present) = ranks(&mut tx, permit, user_id).await?;
-    if !outranks(own, present) {
+    if user_id == permit.user_id() {
+        go(&mut tx, permit.chat_id(), user_id).await?;
+    } else if outranks(own, present) {
+        delete(&mut tx, permit.chat_id(), user_id).await?;
+    } else {
         return Err(Error::Forbidden("A role acts on lower roles only."));
     }
-    delete(&mut tx, permit.chat_id(), user_id).await?;
     tx.commit().await?;
     Ok(())
 }

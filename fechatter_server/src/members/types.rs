@@ -1,6 +1,10 @@
 //! What is sent and shown of a chat's people.
 
-use chat_core::{chat::Role, http::path::PathPart, ids::UserId};
+use chat_core::{
+    chat::Role,
+    http::{page::default_limit, path::PathPart},
+    ids::UserId,
+};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -47,10 +51,6 @@ pub struct ListMembers {
     #[garde(skip)]
     #[param(value_type = Option<uuid::Uuid>)]
     pub after: Option<UserId>,
-}
-
-fn default_limit() -> i64 {
-    50
 }
 
 /// Somebody in a chat or workspace.

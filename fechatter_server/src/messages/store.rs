@@ -1,6 +1,7 @@
 //! Statements about messages.
 
 use chat_core::{
+    http::page::cut,
     ids::{ChatId, MessageId, UserId},
     message::{Message, MessageKind},
     store::begin_write,
@@ -260,12 +261,6 @@ async fn side(
 
 /// The page of what lies on both sides, each nearest first and with one message too many if there are more.
 fn page(window: Window, limit: i64, mut older: Vec<Message>, mut newer: Vec<Message>) -> MessagePage {
-    let cut = |side: &mut Vec<Message>, limit: i64| {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = side.len() > limit;
-        side.truncate(limit);
-        more
-    };
     match window {
         Window::Newest | Window::Before(_) => {
             let has_more = cut(&mut older, limit);

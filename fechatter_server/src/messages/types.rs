@@ -3,7 +3,7 @@
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chat_core::{
     api::{Input, Operation},
-    http::path::PathPart,
+    http::{page::default_limit, path::PathPart},
     ids::{ChatId, MessageId},
     message::Message,
     problem::{FieldError, Problem},
@@ -14,6 +14,8 @@ use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::path::{ParameterBuilder, ParameterIn},
 };
+
+use crate::text::not_blank;
 
 /// The most code points of a message.
 const CONTENT_MAX: usize = 10_000;
@@ -97,14 +99,6 @@ impl Input for IdempotencyKey {
     }
 }
 
-/// For garde: something besides white space.
-pub(crate) fn not_blank<C>(text: &str, _: &C) -> garde::Result {
-    if text.chars().all(char::is_whitespace) {
-        return Err(garde::Error::new("must not be only white space"));
-    }
-    Ok(())
-}
-
 /// Which part of the history.
 #[derive(Clone, Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -129,10 +123,6 @@ pub struct ListMessages {
     #[garde(skip)]
     #[param(value_type = Option<uuid::Uuid>)]
     pub around: Option<MessageId>,
-}
-
-fn default_limit() -> i64 {
-    50
 }
 
 fn only_one<C>(

@@ -18,7 +18,7 @@ use crate::{
     },
     config::AuthSettings,
     error::Error,
-    messages::types::not_blank,
+    text::not_blank,
 };
 
 /// `{id}` in a path: a person.

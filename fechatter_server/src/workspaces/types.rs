@@ -6,7 +6,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::messages::types::not_blank;
+use crate::text::not_blank;
 
 /// A workspace, as its maker or an admin wants it.
 #[derive(Deserialize, Validate, ToSchema)]

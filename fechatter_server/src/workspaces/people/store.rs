@@ -2,6 +2,7 @@
 
 use chat_core::{
     chat::Role,
+    http::page::cut,
     ids::{UserId, WorkspaceId},
     permission::{may_grant, outranks},
     store::begin_write,
@@ -54,9 +55,7 @@ pub(super) async fn list(
     )
     .fetch_all(connection)
     .await?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = members.len() > limit;
-    members.truncate(limit);
+    let has_more = cut(&mut members, query.limit);
     Ok(PeoplePage { members, has_more })
 }
 

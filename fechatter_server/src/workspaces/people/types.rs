@@ -1,6 +1,6 @@
 //! What is sent and shown of a workspace's people.
 
-use chat_core::{chat::Role, ids::UserId};
+use chat_core::{chat::Role, http::page::default_limit, ids::UserId};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -26,10 +26,6 @@ pub struct ListPeople {
     #[garde(skip)]
     #[param(value_type = Option<uuid::Uuid>)]
     pub after: Option<UserId>,
-}
-
-fn default_limit() -> i64 {
-    50
 }
 
 impl ListPeople {
