@@ -4,6 +4,7 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -13,13 +14,15 @@ use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs};
 use local_postgres::{LocalPostgres, Options};
 use notify_server::config::Settings as NotifySettings;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::routes::{self, Servers};
 
 /// Connections of the private PostgreSQL.
 const MAX_CONNECTIONS: u16 = 100;
+/// How often the private PostgreSQL is looked after.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// Everything, started.
 pub struct Site {
@@ -76,11 +79,14 @@ impl Site {
     /// # Errors
     /// A database that did not stop.
     pub async fn serve(self) -> anyhow::Result<()> {
+        let drained = CancellationToken::new();
+        let keeping = self.postgres.map(|postgres| tokio::spawn(keep_running(postgres, drained.clone())));
         self.listeners.serve(self.router, self.admin, self.shutdown).await?;
-        if let Some(mut postgres) = self.postgres {
-            spawn_blocking(move || postgres.stop()).await??;
+        drained.cancel();
+        match keeping {
+            Some(keeping) => keeping.await?,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -113,6 +119,24 @@ async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
         );
     }
     Ok(postgres)
+}
+
+/// Starts the private PostgreSQL again whenever it has died, until `stop`; then stops it.
+async fn keep_running(mut postgres: LocalPostgres, stop: CancellationToken) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(sleep(LOOK_AFTER)).await.is_some() {
+        postgres = spawn_blocking(move || {
+            if !postgres.is_running() {
+                tracing::error!(log = %postgres.log_file().display(), "PostgreSQL has died; it is started again");
+                if let Err(error) = postgres.start_again() {
+                    tracing::error!(%error, "PostgreSQL does not start");
+                }
+            }
+            postgres
+        })
+        .await?;
+    }
+    spawn_blocking(move || postgres.stop()).await??;
+    Ok(())
 }
 
 /// The keys of the settings, or else those of the data folder, made on the first start.

@@ -6,7 +6,10 @@ use fechatter_tests::{
     Actor,
     program::{Program, address_in},
 };
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -78,6 +81,35 @@ async fn it_starts_serves_survives_kill_9_and_stops_cleanly() {
     let status = tokio::task::block_in_place(|| program.end());
     assert!(status.success(), "{}", program.said);
     assert!(!folder.path().join(".fechatter/postgres/data/postmaster.pid").exists(), "the database stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_dies_is_started_again() {
+    let folder = folder();
+    let mut program = start(folder.path());
+    let anonymous = ready(&mut program);
+    let body = json!({ "email": "ann@example.com", "password": "a long enough phrase", "full_name": "ann" });
+    let ann = named(&anonymous, &anonymous.post("/api/auth/signup", body).await.expect(201));
+    let workspace = ann.make_workspace("Acme").await;
+    let chat = ann.make_chat(&workspace, "Group", &[]).await;
+    let mut stream = ann.stream(None).await;
+    let pid_file = folder.path().join(".fechatter/postgres/data/postmaster.pid");
+    let pid = fs::read_to_string(pid_file).expect("a running server");
+    let pid: i32 = pid.lines().next().and_then(|line| line.parse().ok()).expect("a process id");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("our own server");
+    let send = json!({ "content": "after the crash", "client_id": "1" });
+    for attempt in 0.. {
+        let answer = ann.post(&format!("/api/chats/{chat}/messages"), send.clone()).await;
+        if matches!(answer.status, 200 | 201) {
+            break;
+        }
+        answer.expect(503);
+        assert!(attempt < 200, "the database did not come back: {}", program.said);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    stream.expect_message("after the crash").await;
+    program.signal(Signal::SIGINT);
+    assert!(tokio::task::block_in_place(|| program.end()).success(), "{}", program.said);
 }
 
 #[tokio::test(flavor = "multi_thread")]
