@@ -29,6 +29,6 @@ pub(crate) async fn check(state: &AppState) -> Result<(), Error> {
     if state.hub.position().is_none() {
         return Err(Error::Behind);
     }
-    timeout(PATIENCE, store::schema_is_there(&state.pool)).await.map_err(|_| Error::Behind)??;
-    Ok(())
+    let there = timeout(PATIENCE, store::schema_is_there(&state.pool)).await.map_err(|_| Error::Behind)??;
+    if there { Ok(()) } else { Err(Error::Behind) }
 }

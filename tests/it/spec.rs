@@ -45,6 +45,26 @@ fn every_body_refuses_unknown_fields() {
     assert!(bodies > 10);
 }
 
+#[test]
+fn every_list_tells_the_position_of_its_snapshot() {
+    let document: Value =
+        serde_json::from_str(&fechatter::openapi::document().expect("a document")).expect("JSON");
+    let mut lists = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let answer = &item["get"]["responses"]["200"];
+        let schema = &answer["content"]["application/json"]["schema"]["$ref"];
+        let Some(name) = schema.as_str().and_then(|reference| reference.rsplit('/').next()) else { continue };
+        let properties =
+            document["components"]["schemas"][name]["properties"].as_object().expect("properties");
+        let a_list = properties.values().any(|property| property["type"] == "array");
+        if a_list && path != "/api/permissions" {
+            assert!(answer["headers"]["X-Event-Id"].is_object(), "GET {path}");
+            lists += 1;
+        }
+    }
+    assert!(lists >= 8, "{lists}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_works_without_the_internet() {
     let site = Site::start().await;

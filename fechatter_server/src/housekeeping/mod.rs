@@ -29,7 +29,7 @@ async fn once(state: &AppState) -> sqlx::Result<i32> {
     let retention = TimeDelta::hours(i64::from(state.settings.events.retention_hours));
     store::make_room_for_events(&mut tx).await?;
     let dropped = store::drop_events(&mut tx, retention).await?;
-    store::delete_expired(&mut tx, state.clock.now()).await?;
+    store::delete_expired_sessions(&mut tx, state.clock.now()).await?;
     tx.commit().await?;
     Ok(dropped)
 }

@@ -35,11 +35,13 @@ pub(super) async fn drop_events(connection: &mut PgConnection, older_than: TimeD
         .await
 }
 
-/// Deletes sessions and tickets that ended some time ago.
-pub(super) async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// Deletes sessions that ended some time ago.
+pub(super) async fn delete_expired_sessions(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!("delete from sessions where expires_at < $1::timestamptz - interval '30 days'", now)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-    sqlx::query!("delete from stream_tickets where expires_at < $1", now).execute(connection).await?;
     Ok(())
 }
