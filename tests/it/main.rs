@@ -3,6 +3,7 @@
 mod access_matrix;
 mod bad_input;
 mod chats;
+mod convergence;
 mod event_feed;
 mod faults;
 mod identity;
