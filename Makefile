@@ -15,7 +15,7 @@ run: tools postgres ## build, then start everything on http://localhost:6688
 	@$(OFFLINE) $(CARGO) run --release -p fechatter -- up
 
 test: tools postgres ## all tests, on a private PostgreSQL of their own
-	$(OFFLINE) $(CARGO) build --workspace --bins
+	$(OFFLINE) $(CARGO) build --workspace --all-targets # some tests start the programs
 	$(OFFLINE) $(CARGO) test --workspace
 
 check: tools postgres ## format, lints, checked-query data and openapi.json

@@ -182,6 +182,10 @@ pub(super) async fn refresh(
     settings: &AuthSettings,
     now: DateTime<Utc>,
 ) -> Result<(SessionId, Account, RefreshToken), Error> {
+    // Anybody can send anything here: what is no token of ours does not get to the ordering lock.
+    if !is_known(pool, presented).await? {
+        return Err(Error::RefreshRefused);
+    }
     // Whose it is stands in the row that it finds.
     let mut tx = begin_write(pool, None).await?;
     let (id, chain, account) = lock_session(&mut tx, presented).await?.ok_or(Error::RefreshRefused)?;
@@ -197,6 +201,15 @@ pub(super) async fn refresh(
     };
     tx.commit().await?;
     next.map(|next| (id, account, next))
+}
+
+async fn is_known(pool: &PgPool, presented: &RefreshToken) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from sessions where family_hash = $1) as "known!""#,
+        &presented.family.hash(),
+    )
+    .fetch_one(pool)
+    .await
 }
 
 /// The session whose refresh token this is, or was.
