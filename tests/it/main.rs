@@ -2,6 +2,7 @@
 
 mod access_matrix;
 mod bad_input;
+mod changes;
 mod chats;
 mod event_feed;
 mod faults;
