@@ -8,6 +8,7 @@ mod event_feed;
 mod faults;
 mod identity;
 mod messages;
+mod notes;
 mod paging;
 mod rooms;
 mod spec;

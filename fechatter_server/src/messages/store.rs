@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, types::Json};
 
 use super::types::{MarkRead, MarkUnread, MessagePage, ReadState, SendMessage, Sent, Window};
 use crate::{
-    access::{ChatPermit, ReadChat, SendTo},
+    access::{ChatPermit, ChatRight, ReadChat, SendTo},
     error::{Conflict, Error},
 };
 
@@ -166,6 +166,29 @@ async fn repeats(
     .await?;
     let first = first.as_ref().or(earlier.content.as_ref());
     Ok(earlier.reply_to == draft.reply_to && first.is_none_or(|first| *first == draft.content))
+}
+
+/// Notes what the person of the proof did to the chat, in the transaction that does it. Nobody's unread count
+/// grows by it; a chat that is deleted notes nothing.
+pub(crate) async fn note<R: ChatRight>(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<R>,
+    note: &SystemNote,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with target as (
+            update chats set last_seq = last_seq + 1 where id = $1 and deleted_at is null returning last_seq
+         )
+         insert into messages (id, chat_id, seq, sender_id, kind, system, created_at, updated_at)
+         select $3, $1, target.last_seq, $2, 'System', $4, clock_timestamp(), clock_timestamp() from target",
+        permit.chat_id().0,
+        permit.user_id().0,
+        MessageId::new().0,
+        Json(note) as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn sent_as(
