@@ -8,6 +8,7 @@ mod event_feed;
 mod faults;
 mod identity;
 mod messages;
+mod model;
 mod notes;
 mod paging;
 mod rooms;
