@@ -86,7 +86,7 @@ create table chat_members (
     joined_at timestamptz not null default now(),
     -- The chat's last_seq when the person joined.
     joined_seq bigint not null,
-    -- Everything up to here is read; it only moves forward.
+    -- Everything up to here is read; it moves back only when the person marks messages as unread.
     last_read_seq bigint not null,
     notify_level notify_level not null default 'All',
     constraint chat_members_pkey primary key (chat_id, user_id),

@@ -184,6 +184,12 @@ begin
     ) then
         return null;
     end if;
+    insert into message_edits (chat_id, message_id, version, content, written_at)
+    select o.chat_id, o.id, o.version, o.content, coalesce(o.edited_at, o.created_at)
+    from old_rows o join new_rows n on n.chat_id = o.chat_id and n.id = o.id
+    where o.content <> n.content;
+    delete from message_edits e using new_rows n
+    where n.deleted_at is not null and e.chat_id = n.chat_id and e.message_id = n.id;
     perform open_event_log();
     insert into events (id, kind, workspace_id, chat_id, message_id, actor_id)
     select nextval('events_id_seq'), m.kind, m.workspace_id, m.chat_id, m.id, coalesce(current_actor(), m.sender_id)

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+    types::Json,
 };
 use tokio::{
     sync::Notify,
@@ -19,7 +20,7 @@ use tokio::{
 use crate::{
     event::{Epoch, Event, EventKind, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{Message, MessageKind},
+    message::{Message, MessageKind, SystemNote},
     store,
     user::Person,
 };
@@ -208,6 +209,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
             e.user_id as "user_id?: UserId", e.actor_id as "actor_id?: UserId",
             e.message_id as "message_id?: MessageId", e.data as "data?",
             m.seq as "seq?", m.kind as "message_kind?: MessageKind", m.content as "content?",
+            m.system as "system?: Json<SystemNote>", m.deleted_by as "deleted_by?: UserId",
             m.reply_to as "reply_to?: MessageId", m.client_id as "client_id?",
             m.created_at as "created_at?", m.edited_at as "edited_at?",
             m.version as "version?", m.deleted_at as "deleted_at?",
@@ -250,12 +252,14 @@ struct Row {
     seq: Option<i64>,
     message_kind: Option<MessageKind>,
     content: Option<String>,
+    system: Option<Json<SystemNote>>,
     reply_to: Option<MessageId>,
     client_id: Option<String>,
     created_at: Option<chrono::DateTime<chrono::Utc>>,
     edited_at: Option<chrono::DateTime<chrono::Utc>>,
     version: Option<i32>,
     deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+    deleted_by: Option<UserId>,
     person_id: Option<UserId>,
     person_name: Option<String>,
     person_username: Option<String>,
@@ -300,6 +304,7 @@ impl Row {
             seq: self.seq?,
             kind: self.message_kind?,
             content: self.content.take(),
+            system: self.system.take().map(|Json(note)| note),
             sender,
             reply_to: self.reply_to,
             client_id: self.client_id.take(),
@@ -307,6 +312,7 @@ impl Row {
             edited_at: self.edited_at,
             version: self.version?,
             deleted_at: self.deleted_at,
+            deleted_by: self.deleted_by,
         })
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    ids::{ChatId, MessageId},
+    ids::{ChatId, MessageId, UserId},
     user::Person,
 };
 
@@ -19,6 +19,43 @@ pub enum MessageKind {
     System,
 }
 
+/// What the server noted: each is written together with the change, by who made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SystemNote {
+    /// The sender joined.
+    MemberJoined,
+    /// The sender left.
+    MemberLeft,
+    /// The sender added people.
+    MembersAdded {
+        /// Whom.
+        user_ids: Vec<UserId>,
+    },
+    /// The sender removed somebody.
+    MemberRemoved {
+        /// Whom.
+        user_id: UserId,
+    },
+    /// The sender renamed the chat.
+    NameChanged {
+        /// The name it was given.
+        name: String,
+    },
+    /// The sender changed what the chat says of itself.
+    DescriptionChanged {
+        /// What it says now; null when it says nothing.
+        description: Option<String>,
+    },
+    /// The sender archived the chat.
+    Archived,
+    /// The sender took the chat out of the archive.
+    Unarchived,
+    /// Noted by a newer server.
+    #[serde(other)]
+    Unknown,
+}
+
 /// A message, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
@@ -30,9 +67,11 @@ pub struct Message {
     pub seq: i64,
     /// Who made it.
     pub kind: MessageKind,
-    /// The text; null once deleted.
+    /// The text; null once deleted, and for what the server noted.
     pub content: Option<String>,
-    /// Who sent it.
+    /// What the server noted; null for what a person wrote.
+    pub system: Option<SystemNote>,
+    /// Who sent it, or did what was noted.
     pub sender: Person,
     /// The message it answers, in the same chat.
     pub reply_to: Option<MessageId>,
@@ -46,4 +85,6 @@ pub struct Message {
     pub version: i32,
     /// When it was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// Who deleted it.
+    pub deleted_by: Option<UserId>,
 }

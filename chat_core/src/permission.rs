@@ -13,8 +13,14 @@ use crate::chat::{ChatType, Role};
 pub enum ChatAction {
     /// See it, its members and its history.
     Read,
-    /// Send, reply, mark as read.
+    /// Send, reply, mark as read and unread.
     Send,
+    /// Edit what one wrote oneself; nobody edits what others wrote.
+    EditOwnMessage,
+    /// Delete what one wrote oneself.
+    DeleteOwnMessage,
+    /// Delete what others wrote.
+    DeleteOthersMessage,
     /// Join by oneself.
     Join,
     /// Leave.
@@ -31,9 +37,12 @@ pub enum ChatAction {
 
 impl ChatAction {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Send,
+        Self::EditOwnMessage,
+        Self::DeleteOwnMessage,
+        Self::DeleteOthersMessage,
         Self::Join,
         Self::Leave,
         Self::AddMember,
@@ -112,7 +121,9 @@ impl ChatStanding {
         let needs = match action {
             ChatAction::Read => return Verdict::Allowed,
             ChatAction::Join => return allowed_if(public),
-            ChatAction::Send => return allowed_if(self.role.is_some()),
+            ChatAction::Send | ChatAction::EditOwnMessage | ChatAction::DeleteOwnMessage => {
+                return allowed_if(self.role.is_some());
+            }
             ChatAction::Leave => {
                 return allowed_if(self.role.is_some() && self.chat_type != ChatType::Single);
             }
@@ -121,7 +132,7 @@ impl ChatStanding {
                 ChatType::PrivateChannel => Role::Admin,
                 ChatType::Single => return Verdict::Forbidden,
             },
-            ChatAction::ManageMembers | ChatAction::Update => Role::Admin,
+            ChatAction::DeleteOthersMessage | ChatAction::ManageMembers | ChatAction::Update => Role::Admin,
             ChatAction::Delete => Role::Owner,
         };
         allowed_if(self.chat_type != ChatType::Single && self.effective_role() >= Some(needs))

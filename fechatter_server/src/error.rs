@@ -70,6 +70,8 @@ pub enum Conflict {
     ClientIdReused,
     /// Somebody changed it first.
     VersionMismatch,
+    /// The message is deleted.
+    MessageDeleted,
 }
 
 impl Conflict {
@@ -84,6 +86,7 @@ impl Conflict {
             Self::Archived => "archived",
             Self::ClientIdReused => "client_id_reused",
             Self::VersionMismatch => "version_mismatch",
+            Self::MessageDeleted => "message_deleted",
         }
     }
 
@@ -100,6 +103,7 @@ impl Conflict {
             Self::Archived => "The chat is archived and cannot be written to.",
             Self::ClientIdReused => "This client_id was used for another message.",
             Self::VersionMismatch => "It was changed in the meantime.",
+            Self::MessageDeleted => "The message is deleted.",
         }
     }
 }

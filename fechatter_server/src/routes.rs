@@ -9,7 +9,7 @@ use chat_core::{
 };
 use utoipa::openapi::OpenApi;
 
-use crate::{auth, chats, members, messages, permissions, readiness, state::AppState, users};
+use crate::{auth, chats, members, permissions, readiness, state::AppState, users};
 
 /// Where the document is.
 pub const OPENAPI: &str = "/api/openapi.json";
@@ -63,12 +63,32 @@ fn auth_api() -> Api<AppState> {
 }
 
 fn message_api() -> Api<AppState> {
-    use messages::handlers as messages;
+    use crate::messages::{changes::handlers as changes, handlers as messages};
     Api::default()
         .get("/api/chats/{id}/messages", messages::list, about("A page of a chat's history"))
         .post("/api/chats/{id}/messages", messages::send, about("Send a message").refuses(&[409]))
         .get("/api/chats/{id}/messages/{message_id}", messages::get, about("One message"))
+        .patch(
+            "/api/chats/{id}/messages/{message_id}",
+            changes::edit,
+            about("Edit one's own message").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}",
+            changes::delete,
+            about("Delete a message; its place stays, without content").refuses(&[409]),
+        )
+        .get(
+            "/api/chats/{id}/messages/{message_id}/edits",
+            changes::edits,
+            about("What a message said before it was edited"),
+        )
         .put("/api/chats/{id}/read", messages::mark_read, about("Mark a chat as read up to a message"))
+        .put(
+            "/api/chats/{id}/unread",
+            messages::mark_unread,
+            about("Mark a chat as unread from a message on"),
+        )
         .map_router(|router| router.layer(DefaultBodyLimit::max(MESSAGE_BODY)))
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn message_event(
         seq: 1,
         kind: MessageKind::User,
         content: content.map(ToOwned::to_owned),
+        system: None,
         sender,
         reply_to: None,
         client_id: None,
@@ -63,6 +64,7 @@ pub(crate) fn message_event(
         edited_at: None,
         version: 1,
         deleted_at: content.is_none().then(at),
+        deleted_by: None,
     };
     Event { chat_id: Some(chat), message_id: Some(message), message: Some(message_now), ..event(id, kind) }
 }

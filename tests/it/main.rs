@@ -2,12 +2,15 @@
 
 mod access_matrix;
 mod bad_input;
+mod changes;
 mod chats;
 mod convergence;
 mod event_feed;
 mod faults;
 mod identity;
 mod messages;
+mod model;
+mod notes;
 mod paging;
 mod rooms;
 mod spec;

@@ -55,20 +55,26 @@ async fn changes_of_chats_arrive_with_their_facts() {
     ann.put(&path, json!({ "name": "news", "description": "all of it" })).await.expect(200);
     assert_eq!(stream.expect_update("name_changed").await.data["name"], "news");
     assert_eq!(stream.expect_update("description_changed").await.data["description"], "all of it");
+    stream.expect_note("name_changed").await;
+    stream.expect_note("description_changed").await;
     ann.put(&path, json!({ "name": "news" })).await.expect(200); // changes nothing, says nothing
     cid.act(&format!("{path}/join")).await.expect(200);
     let joined = stream.expect_update("member_added").await;
     assert_eq!((&joined.data["user_id"], &joined.data["role"]), (&json!(cid.id), &json!("Member")));
     assert_eq!(joined.data["member"]["name"], "cid");
+    stream.expect_note("member_joined").await;
     let cids = format!("{path}/members/{}", cid.id);
     ann.patch(&cids, json!({ "role": "Admin" })).await.expect(200);
     assert_eq!(stream.expect_update("role_changed").await.data["role"], "Admin");
     ann.delete(&cids).await.expect(204);
     assert_eq!(stream.expect_update("member_removed").await.data["user_id"], json!(cid.id));
+    stream.expect_note("member_removed").await;
     ann.act(&format!("{path}/archive")).await.expect(200);
     stream.expect_update("archived").await;
+    stream.expect_note("archived").await;
     ann.act(&format!("{path}/unarchive")).await.expect(200);
     stream.expect_update("unarchived").await;
+    stream.expect_note("unarchived").await;
     ann.delete(&path).await.expect(204);
     stream.expect_update("deleted").await;
 }
@@ -202,6 +208,7 @@ async fn who_joins_receives_nothing_from_before() {
     let mut from_table = cid.at(cid.rest, other.address).stream(Some(&start)).await;
     for stream in [&mut live, &mut from_ring, &mut from_table] {
         stream.expect_update("member_added").await;
+        stream.expect_note("members_added").await;
         stream.expect_message("after").await;
         assert_eq!(stream.during(QUIET).await, []);
     }
@@ -222,6 +229,7 @@ async fn who_comes_back_receives_nothing_of_the_time_between() {
     for stream in [&mut live, &mut from_ring, &mut from_table] {
         stream.expect_update("member_removed").await;
         stream.expect_update("member_added").await;
+        stream.expect_note("members_added").await;
         stream.expect_message("after").await;
         assert_eq!(stream.during(QUIET).await, []);
     }

@@ -95,6 +95,14 @@ impl Stream {
         received
     }
 
+    /// The next `message`, which must be a note of the server of this type.
+    pub async fn expect_note(&mut self, kind: &str) -> Received {
+        let received = self.expect("message").await;
+        assert_eq!(received.data["kind"], "System", "{}: {received:?}", self.name);
+        assert_eq!(received.data["system"]["type"], kind, "{}: {received:?}", self.name);
+        received
+    }
+
     /// The next `chat_update`, which must be of this type.
     pub async fn expect_update(&mut self, kind: &str) -> Received {
         let received = self.expect("chat_update").await;
@@ -119,6 +127,11 @@ impl Stream {
                 return received;
             }
         }
+    }
+
+    /// The next event, if one comes within `time`.
+    pub async fn within(&mut self, time: Duration) -> Option<Received> {
+        timeout(time, self.any()).await.ok()
     }
 
     /// Whatever comes within `time`, without pings.

@@ -15,22 +15,25 @@ use chat_core::{
 use sqlx::PgConnection;
 
 use super::store;
-use crate::{error::Error, state::AppState};
+use crate::{
+    error::{Conflict, Error},
+    state::AppState,
+};
 
-/// A row of the permission matrix, as a type.
+/// Rows of the permission matrix, as a type: who has the right may do at least one of them.
 pub trait ChatRight: Send + Sync + 'static {
-    /// Which row.
-    const ACTION: ChatAction;
+    /// Which rows.
+    const ACTIONS: &'static [ChatAction];
 }
 
 macro_rules! rights {
-    ($(#[doc = $doc:literal] $name:ident = $action:ident),+ $(,)?) => { $(
+    ($(#[doc = $doc:literal] $name:ident = $($action:ident)|+),+ $(,)?) => { $(
         #[doc = $doc]
         #[derive(Debug)]
         pub enum $name {}
 
         impl ChatRight for $name {
-            const ACTION: ChatAction = ChatAction::$action;
+            const ACTIONS: &'static [ChatAction] = &[$(ChatAction::$action),+];
         }
     )+ };
 }
@@ -40,6 +43,10 @@ rights! {
     ReadChat = Read,
     /// To send and to mark as read.
     SendTo = Send,
+    /// To edit one's own messages.
+    EditMessage = EditOwnMessage,
+    /// To delete some messages: which ones, [`ChatNow::demand`] tells once the author is known.
+    DeleteMessage = DeleteOwnMessage | DeleteOthersMessage,
     /// To join.
     JoinChat = Join,
     /// To leave.
@@ -118,13 +125,38 @@ pub struct ChatNow {
     pub archived: bool,
 }
 
+impl ChatNow {
+    /// Asks for one of the rows that a right stands for.
+    ///
+    /// # Errors
+    /// Not found or forbidden.
+    pub fn demand(&self, action: ChatAction) -> Result<(), Error> {
+        match self.standing.may(action) {
+            Verdict::Allowed => Ok(()),
+            Verdict::Forbidden => Err(Error::Forbidden("Your role in this chat does not allow that.")),
+            Verdict::Invisible => Err(Error::NotFound),
+        }
+    }
+
+    /// Refuses when nothing may be written here.
+    ///
+    /// # Errors
+    /// Archived.
+    pub fn refuse_archived(&self) -> Result<(), Error> {
+        if self.archived { Err(Error::Conflict(Conflict::Archived)) } else { Ok(()) }
+    }
+}
+
 fn check<R: ChatRight>(chat: Option<ChatNow>) -> Result<ChatNow, Error> {
     let chat = chat.ok_or(Error::NotFound)?;
-    match chat.standing.may(R::ACTION) {
-        Verdict::Allowed => Ok(chat),
-        Verdict::Forbidden => Err(Error::Forbidden("Your role in this chat does not allow that.")),
-        Verdict::Invisible => Err(Error::NotFound),
+    let mut verdict = Err(Error::NotFound);
+    for action in R::ACTIONS {
+        verdict = chat.demand(*action);
+        if verdict.is_ok() {
+            break;
+        }
     }
+    verdict.map(|()| chat)
 }
 
 impl<R: ChatRight> FromRequestParts<AppState> for ChatPermit<R> {
@@ -144,7 +176,7 @@ impl<R: ChatRight> Input for ChatPermit<R> {
     fn describe(operation: &mut Operation) {
         operation.requires_token();
         operation.refuses(&[404]);
-        if R::ACTION != ChatAction::Read {
+        if R::ACTIONS != [ChatAction::Read] {
             operation.refuses(&[403]);
         }
     }

@@ -5,6 +5,7 @@ use chat_core::{
     chat::{ChatType, Role},
     http::{answer::Ensured, page::cut},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
+    message::SystemNote,
     store::begin_write,
     user::Person,
 };
@@ -15,6 +16,7 @@ use super::types::{Channel, ChannelPage, ChatView, CreateChat, LastMessage, List
 use crate::{
     access::{self, ChatPermit, ChatRight, DeleteChat, ReadWorkspace, WorkspacePermit},
     error::Error,
+    messages::store::note,
 };
 
 struct Row {
@@ -274,20 +276,33 @@ pub(super) async fn update(
 ) -> Result<ChatView, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
-    sqlx::query!(
+    let changed = sqlx::query!(
         r#"
-        update chats
-        set name = coalesce($2, name), description = case when $3 then $4 else description end, updated_at = now()
-        where id = $1
-            and (name, description) is distinct from (coalesce($2, name), case when $3 then $4 else description end)
+        update chats c
+        set name = coalesce($2, was.name), description = case when $3 then $4 else was.description end,
+            updated_at = now()
+        from (select name, description from chats where id = $1) was
+        where c.id = $1 and (was.name, was.description)
+            is distinct from (coalesce($2, was.name), case when $3 then $4 else was.description end)
+        returning case when c.name is distinct from was.name then c.name end as new_name,
+            c.description, c.description is distinct from was.description as "described!"
         "#,
         permit.chat_id().0,
         change.name,
         change.description.is_some(),
         change.description.clone().flatten(),
     )
-    .execute(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
+    if let Some(changed) = changed {
+        if let Some(name) = changed.new_name {
+            note(&mut tx, permit, &SystemNote::NameChanged { name }).await?;
+        }
+        if changed.described {
+            let description = changed.description;
+            note(&mut tx, permit, &SystemNote::DescriptionChanged { description }).await?;
+        }
+    }
     let view = view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)
@@ -301,13 +316,17 @@ pub(super) async fn set_archived(
 ) -> Result<ChatView, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
-    sqlx::query!(
+    let changed = sqlx::query!(
         "update chats set archived_at = case when $2 then now() end where id = $1 and (archived_at is null) = $2",
         permit.chat_id().0,
         archived,
     )
     .execute(&mut *tx)
     .await?;
+    if changed.rows_affected() > 0 {
+        let fact = if archived { SystemNote::Archived } else { SystemNote::Unarchived };
+        note(&mut tx, permit, &fact).await?;
+    }
     let view = view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)

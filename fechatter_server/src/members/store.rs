@@ -4,6 +4,7 @@ use chat_core::{
     chat::Role,
     http::page::cut,
     ids::{ChatId, UserId},
+    message::SystemNote,
     permission::{may_grant, outranks},
     store::begin_write,
 };
@@ -14,6 +15,7 @@ use crate::{
     access::{AddToChat, ChatPermit, ChatRight, JoinChat, LeaveChat, ManageChatMembers, ReadChat},
     chats::{self, types::ChatView},
     error::{Conflict, Error},
+    messages::store::note,
 };
 
 /// `query_as!` for members: the rows `cm` of chat $1 that the given condition picks.
@@ -59,8 +61,11 @@ pub(super) async fn add(
     people.sort_unstable();
     people.dedup();
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
-    refuse_archived(&mut tx, permit).await?;
-    insert(&mut tx, permit.chat_id(), &people).await?;
+    permit.confirm(&mut tx).await?.refuse_archived()?;
+    let user_ids = insert(&mut tx, permit.chat_id(), &people).await?;
+    if !user_ids.is_empty() {
+        note(&mut tx, permit, &SystemNote::MembersAdded { user_ids }).await?;
+    }
     let members = members!("cm.user_id = any($2) order by cm.user_id", permit.chat_id().0, &people)
         .fetch_all(&mut *tx)
         .await?;
@@ -77,49 +82,49 @@ pub(super) async fn add(
 /// The caller joins; joining twice is joining once.
 pub(super) async fn join(pool: &PgPool, permit: &ChatPermit<JoinChat>) -> Result<ChatView, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
-    refuse_archived(&mut tx, permit).await?;
-    insert(&mut tx, permit.chat_id(), &[permit.user_id().0]).await?;
+    permit.confirm(&mut tx).await?.refuse_archived()?;
+    if !insert(&mut tx, permit.chat_id(), &[permit.user_id().0]).await?.is_empty() {
+        note(&mut tx, permit, &SystemNote::MemberJoined).await?;
+    }
     let view = chats::store::view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)
 }
 
-async fn refuse_archived<R: ChatRight>(
+/// Puts people of the workspace into the chat; answers with those who were not in it.
+async fn insert(
     connection: &mut PgConnection,
-    permit: &ChatPermit<R>,
-) -> Result<(), Error> {
-    let archived = permit.confirm(connection).await?.archived;
-    if archived { Err(Error::Conflict(Conflict::Archived)) } else { Ok(()) }
-}
-
-async fn insert(connection: &mut PgConnection, chat_id: ChatId, people: &[uuid::Uuid]) -> sqlx::Result<()> {
-    sqlx::query!(
+    chat_id: ChatId,
+    people: &[uuid::Uuid],
+) -> sqlx::Result<Vec<UserId>> {
+    sqlx::query_scalar!(
         r#"
         insert into chat_members (chat_id, user_id, workspace_id, joined_seq, last_read_seq)
         select c.id, wm.user_id, c.workspace_id, c.last_seq, c.last_seq
         from chats c join workspace_members wm on wm.workspace_id = c.workspace_id
         where c.id = $1 and wm.user_id = any($2)
         on conflict (chat_id, user_id) do nothing
+        returning user_id as "user_id: UserId"
         "#,
         chat_id.0,
         people,
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_all(connection)
+    .await
 }
 
 /// The caller leaves.
 pub(super) async fn leave(pool: &PgPool, permit: &ChatPermit<LeaveChat>) -> Result<(), Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
-    go(&mut tx, permit.chat_id(), permit.user_id()).await?;
+    go(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// Somebody goes by their own will. A chat that nobody is left in and nobody could join is deleted.
-async fn go(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<(), Error> {
+async fn go<R: ChatRight>(connection: &mut PgConnection, permit: &ChatPermit<R>) -> Result<(), Error> {
+    let (chat_id, user_id) = (permit.chat_id(), permit.user_id());
     keep_an_owner(connection, chat_id, user_id).await?;
     delete(connection, chat_id, user_id).await?;
     sqlx::query!(
@@ -128,8 +133,9 @@ async fn go(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> 
             and not exists (select from chat_members cm where cm.chat_id = c.id)",
         chat_id.0,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    note(connection, permit, &SystemNote::MemberLeft).await?;
     Ok(())
 }
 
@@ -171,9 +177,10 @@ pub(super) async fn remove(
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     let (own, present) = ranks(&mut tx, permit, user_id).await?;
     if user_id == permit.user_id() {
-        go(&mut tx, permit.chat_id(), user_id).await?;
+        go(&mut tx, permit).await?;
     } else if outranks(own, present) {
         delete(&mut tx, permit.chat_id(), user_id).await?;
+        note(&mut tx, permit, &SystemNote::MemberRemoved { user_id }).await?;
     } else {
         return Err(Error::Forbidden("A role acts on lower roles only."));
     }

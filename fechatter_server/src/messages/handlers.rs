@@ -16,7 +16,8 @@ use chat_core::{
 use super::{
     store,
     types::{
-        IdempotencyKey, ListMessages, MarkRead, MessageInPath, MessagePage, ReadState, SendMessage, Sent,
+        IdempotencyKey, ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState,
+        SendMessage, Sent,
     },
 };
 use crate::{
@@ -66,4 +67,13 @@ pub async fn mark_read(
     Json(mark): Json<MarkRead>,
 ) -> Result<Found<ReadState>, Error> {
     store::mark_read(&state.pool, &permit, mark).await.map(Found)
+}
+
+/// Marks a chat as unread from a message on: the only way back.
+pub async fn mark_unread(
+    State(state): State<AppState>,
+    permit: ChatPermit<SendTo>,
+    Json(mark): Json<MarkUnread>,
+) -> Result<Found<ReadState>, Error> {
+    store::mark_unread(&state.pool, &permit, &mark).await.map(Found)
 }

@@ -1,5 +1,6 @@
 //! Messages: sending, history, reading up to.
 
+pub mod changes;
 pub mod handlers;
 pub mod store;
 pub mod types;

@@ -3,16 +3,16 @@
 use chat_core::{
     http::page::cut,
     ids::{ChatId, MessageId, UserId},
-    message::{Message, MessageKind},
+    message::{Message, MessageKind, SystemNote},
     store::begin_write,
     user::Person,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, types::Json};
 
-use super::types::{MarkRead, MessagePage, ReadState, SendMessage, Sent, Window};
+use super::types::{MarkRead, MarkUnread, MessagePage, ReadState, SendMessage, Sent, Window};
 use crate::{
-    access::{ChatPermit, ReadChat, SendTo},
+    access::{ChatPermit, ChatRight, ReadChat, SendTo},
     error::{Conflict, Error},
 };
 
@@ -23,12 +23,14 @@ struct Row {
     seq: i64,
     kind: MessageKind,
     content: Option<String>,
+    system: Option<Json<SystemNote>>,
     reply_to: Option<MessageId>,
     client_id: Option<String>,
     created_at: DateTime<Utc>,
     edited_at: Option<DateTime<Utc>>,
     version: i32,
     deleted_at: Option<DateTime<Utc>>,
+    deleted_by: Option<UserId>,
     sender_id: UserId,
     sender_name: String,
     sender_username: String,
@@ -43,6 +45,7 @@ impl From<Row> for Message {
             seq: row.seq,
             kind: row.kind,
             content: row.content,
+            system: row.system.map(|Json(note)| note),
             sender: Person {
                 id: row.sender_id,
                 name: row.sender_name,
@@ -55,6 +58,7 @@ impl From<Row> for Message {
             edited_at: row.edited_at,
             version: row.version,
             deleted_at: row.deleted_at,
+            deleted_by: row.deleted_by,
         }
     }
 }
@@ -66,8 +70,9 @@ macro_rules! messages {
             Row,
             r#"
             select m.id as "id: MessageId", m.chat_id as "chat_id: ChatId", m.seq, m.kind as "kind: MessageKind",
-                m.content, m.reply_to as "reply_to: MessageId", m.client_id, m.created_at, m.edited_at, m.version,
-                m.deleted_at, s.id as "sender_id: UserId", s.full_name as sender_name,
+                m.content, m.system as "system: Json<SystemNote>", m.reply_to as "reply_to: MessageId",
+                m.client_id, m.created_at, m.edited_at, m.version, m.deleted_at,
+                m.deleted_by as "deleted_by: UserId", s.id as "sender_id: UserId", s.full_name as sender_name,
                 s.username as sender_username, s.avatar_url as sender_avatar_url
             "# + $from,
             $($argument),+
@@ -82,9 +87,7 @@ pub async fn send(pool: &PgPool, permit: &ChatPermit<SendTo>, draft: SendMessage
     if let Some(client_id) = &draft.client_id
         && let Some(earlier) = sent_as(&mut tx, chat_id, sender_id, client_id).await?
     {
-        let same = earlier.reply_to == draft.reply_to
-            && (earlier.content.as_ref() == Some(&draft.content) || earlier.deleted_at.is_some());
-        return if same {
+        return if repeats(&mut tx, &earlier, &draft).await? {
             Ok(Sent::Earlier(earlier))
         } else {
             Err(Error::Conflict(Conflict::ClientIdReused))
@@ -148,6 +151,46 @@ async fn why_not_sent(
     })
 }
 
+/// Whether the draft is what the earlier message said at first; of a deleted one nobody knows any more.
+async fn repeats(
+    connection: &mut PgConnection,
+    earlier: &Message,
+    draft: &SendMessage,
+) -> sqlx::Result<bool> {
+    let first = sqlx::query_scalar!(
+        "select content from message_edits where chat_id = $1 and message_id = $2 and version = 1",
+        earlier.chat_id.0,
+        earlier.id.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    let first = first.as_ref().or(earlier.content.as_ref());
+    Ok(earlier.reply_to == draft.reply_to && first.is_none_or(|first| *first == draft.content))
+}
+
+/// Notes what the person of the proof did to the chat, in the transaction that does it. Nobody's unread count
+/// grows by it; a chat that is deleted notes nothing.
+pub(crate) async fn note<R: ChatRight>(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<R>,
+    note: &SystemNote,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with target as (
+            update chats set last_seq = last_seq + 1 where id = $1 and deleted_at is null returning last_seq
+         )
+         insert into messages (id, chat_id, seq, sender_id, kind, system, created_at, updated_at)
+         select $3, $1, target.last_seq, $2, 'System', $4, clock_timestamp(), clock_timestamp() from target",
+        permit.chat_id().0,
+        permit.user_id().0,
+        MessageId::new().0,
+        Json(note) as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 async fn sent_as(
     connection: &mut PgConnection,
     chat_id: ChatId,
@@ -164,7 +207,11 @@ async fn sent_as(
     Ok(row.fetch_optional(connection).await?.map(Message::from))
 }
 
-async fn one(connection: &mut PgConnection, chat_id: ChatId, id: MessageId) -> sqlx::Result<Option<Message>> {
+pub(super) async fn one(
+    connection: &mut PgConnection,
+    chat_id: ChatId,
+    id: MessageId,
+) -> sqlx::Result<Option<Message>> {
     let row = messages!(
         "from messages m join users s on s.id = m.sender_id where m.chat_id = $1 and m.id = $2",
         chat_id.0,
@@ -308,18 +355,47 @@ pub async fn mark_read(
     )
     .execute(&mut *tx)
     .await?;
-    let state = sqlx::query_as!(
+    let state = read_state(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(state)
+}
+
+/// Moves the caller's read cursor to just before a message.
+pub async fn mark_unread(
+    pool: &PgPool,
+    permit: &ChatPermit<SendTo>,
+    mark: &MarkUnread,
+) -> Result<ReadState, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    let seq = seq_of(&mut tx, permit.chat_id(), mark.message_id)
+        .await?
+        .ok_or(Error::Invalid { field: "message_id", message: "is not a message of this chat" })?;
+    sqlx::query!(
+        "update chat_members set last_read_seq = $3
+         where chat_id = $1 and user_id = $2 and last_read_seq <> $3",
+        permit.chat_id().0,
+        permit.user_id().0,
+        seq - 1,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let state = read_state(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(state)
+}
+
+async fn read_state(connection: &mut PgConnection, permit: &ChatPermit<SendTo>) -> sqlx::Result<ReadState> {
+    sqlx::query_as!(
         ReadState,
         r#"
         select chat_id as "chat_id: ChatId", last_read_seq,
             count_unread(chat_id, user_id, last_read_seq) as "unread_count!"
         from chat_members where chat_id = $1 and user_id = $2
         "#,
-        chat_id.0,
-        user_id.0,
+        permit.chat_id().0,
+        permit.user_id().0,
     )
-    .fetch_one(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(state)
+    .fetch_one(connection)
+    .await
 }

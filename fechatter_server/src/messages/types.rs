@@ -18,7 +18,7 @@ use utoipa::{
 use crate::text::not_blank;
 
 /// The most code points of a message.
-const CONTENT_MAX: usize = 10_000;
+pub(super) const CONTENT_MAX: usize = 10_000;
 /// The most code points of a client's own key.
 const CLIENT_ID_MAX: usize = 64;
 
@@ -188,6 +188,15 @@ pub struct MarkRead {
     pub seq: Option<i64>,
 }
 
+/// From where on a chat is unread.
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MarkUnread {
+    /// This message of the chat and everything after it.
+    #[garde(skip)]
+    pub message_id: MessageId,
+}
+
 fn one_of_two<C>(seq: Option<i64>) -> impl FnOnce(&Option<MessageId>, &C) -> garde::Result {
     let seq_given = seq.is_some();
     move |message_id, _| match (message_id.is_some(), seq_given) {
@@ -203,7 +212,7 @@ pub struct ReadState {
     pub chat_id: ChatId,
     /// Everything up to this seq is read.
     pub last_read_seq: i64,
-    /// Messages by others after it, exact to 999; 1000 stands for more.
+    /// What others wrote after it and nobody deleted, exact to 999; 1000 stands for more.
     pub unread_count: i64,
 }
 
