@@ -7,7 +7,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::Actor;
+use crate::{Actor, contract};
 
 /// How long an event may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -52,6 +52,8 @@ impl Stream {
         let response =
             timeout(PATIENCE, request.send()).await.expect("an answer in time").expect("an answer");
         assert_eq!(response.status(), 200, "{name}: {:?}", response.text().await);
+        let request = format!("GET stream by {name}");
+        contract::check(&request, response.url().path(), 200, response.headers(), &contract::Body::Endless);
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
