@@ -8,6 +8,7 @@ mod faults;
 mod identity;
 mod messages;
 mod paging;
+mod permission_cells;
 mod rooms;
 mod spec;
 mod stream;
