@@ -9,6 +9,7 @@ mod identity;
 mod messages;
 mod paging;
 mod permission_cells;
+mod refusals;
 mod rooms;
 mod spec;
 mod stream;

@@ -40,6 +40,24 @@ pub fn check(request: &str, path: &str, status: u16, headers: &HeaderMap, body: 
     }
 }
 
+/// Checks the data of an event: a message on the stream is the one that REST shows, with its id named once more.
+///
+/// # Panics
+/// When it is another.
+#[track_caller]
+pub fn check_event(event: &str, data: &Value) {
+    if !["message", "message_update", "message_delete"].contains(&event) {
+        return;
+    }
+    let mut message = data.clone();
+    let message_id = message.as_object_mut().and_then(|fields| fields.remove("message_id"));
+    assert_eq!(message_id.as_ref(), Some(&message["id"]), "{event}: {data}");
+    let schema = json!({ "$ref": "#/components/schemas/Message" });
+    if let Err(breach) = CONTRACT.judge(&schema, &message) {
+        panic!("{event}: breaks openapi.json: {breach}");
+    }
+}
+
 /// The body of an answer.
 #[derive(Debug)]
 pub enum Body {
@@ -87,7 +105,12 @@ impl Contract {
         let mut there = self.paths.iter().filter(|(parts, _)| fits(parts, path)).peekable();
         let expected = if there.peek().is_some() { 405 } else { 404 };
         let Some(operation) = there.find_map(|(_, item)| item.get(&method.to_lowercase())) else {
-            return if status == expected { Ok(()) } else { Err("there is no such operation".into()) };
+            if status != expected {
+                return Err("there is no such operation".into());
+            }
+            let problem = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
+            let answer = json!({ "content": { "application/problem+json": problem } });
+            return self.check_body(&answer, headers, body);
         };
         let answer = &operation["responses"][status.to_string()];
         if !answer.is_object() {
@@ -208,8 +231,12 @@ mod tests {
     #[test]
     fn what_is_documented_passes() {
         assert_eq!(workspace(|_| {}), "");
-        assert_eq!(breach("GET", "/api/nonsense", 404, &[], ""), "");
-        assert_eq!(breach("PUT", WORKSPACES, 405, &[], ""), "");
+        let problem = json!({
+            "type": "about:blank", "title": "-", "status": 404, "detail": "-", "code": "-", "request_id": "-",
+        });
+        let problem_type = [("content-type", "application/problem+json")];
+        assert_eq!(breach("GET", "/api/nonsense", 404, &problem_type, &problem.to_string()), "");
+        assert_eq!(breach("PUT", WORKSPACES, 405, &problem_type, &problem.to_string()), "");
         assert_eq!(breach("DELETE", "/api/chats/x/members/me", 204, &[], ""), "");
     }
 
@@ -226,6 +253,7 @@ mod tests {
         assert!(without.contains("description"), "{without}");
         assert!(breach("POST", WORKSPACES, 200, &[], "").contains("status"));
         assert!(breach("PUT", WORKSPACES, 404, &[], "").contains("operation"));
+        assert!(breach("PUT", WORKSPACES, 405, &[], "").contains("type"));
         assert!(breach("GET", WORKSPACES, 200, &[], "").contains("X-Event-Id"));
         assert!(breach("POST", WORKSPACES, 201, &[("content-type", "text/plain")], "").contains("type"));
         assert!(breach("DELETE", "/api/chats/x", 204, &[], "x").contains("body"));

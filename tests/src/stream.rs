@@ -74,6 +74,7 @@ impl Stream {
         // A connection that was cut is an end as well.
         let event = event.ok()?;
         let data = serde_json::from_str(&event.data).unwrap_or_else(|_| panic!("{}: {event:?}", self.name));
+        contract::check_event(&event.event, &data);
         Some(Received { event: event.event, id: event.id, data })
     }
 
