@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt prepare openapi deny tools postgres
+.PHONY: help run test check fmt prepare openapi permissions deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,12 +18,14 @@ test: tools postgres ## all tests, on a private PostgreSQL of their own
 	$(OFFLINE) $(CARGO) build --workspace --all-targets # some tests start the programs
 	$(OFFLINE) $(CARGO) test --workspace
 
-check: tools postgres ## format, lints, checked-query data and openapi.json
+check: tools postgres ## format, lints, checked-query data, openapi.json and docs/permissions.md
 	$(CARGO) fmt --all --check
 	$(OFFLINE) $(CARGO) clippy --workspace --all-targets -- -D warnings
 	@scripts/prepare-queries.sh --check
 	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- openapi | diff -u openapi.json - \
 	    || { echo 'openapi.json is not what the routes say: run `make openapi`' >&2; exit 1; }
+	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- permissions | diff -u docs/permissions.md - \
+	    || { echo 'docs/permissions.md is not what the matrix says: run `make permissions`' >&2; exit 1; }
 
 fmt: ## format the code
 	$(CARGO) fmt --all
@@ -34,6 +36,10 @@ prepare: tools postgres ## renew .sqlx/ after a change of a query or migration
 openapi: tools ## renew openapi.json after a change of a route
 	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- openapi > openapi.json.part
 	@mv openapi.json.part openapi.json
+
+permissions: tools ## renew docs/permissions.md after a change of the permission matrix
+	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- permissions > docs/permissions.md.part
+	@mv docs/permissions.md.part docs/permissions.md
 
 deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny check

@@ -14,13 +14,14 @@ use axum::{
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        self, HttpMethod, KnownFormat, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required, Schema,
-        SchemaFormat, Type,
+        self, Array, HttpMethod, KnownFormat, Object, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
+        Schema, SchemaFormat, Type,
         content::ContentBuilder,
         header::HeaderBuilder,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         response::ResponseBuilder,
+        schema::SchemaType,
         security::SecurityRequirement,
     },
 };
@@ -216,9 +217,12 @@ impl Operation {
         self.refuses(&[401]);
     }
 
-    /// Query parameters or headers.
+    /// Query parameters or headers; they can be absent, never null.
     pub fn parameters(&mut self, parameters: Vec<Parameter>) {
-        self.parameters.extend(parameters);
+        self.parameters.extend(parameters.into_iter().map(|mut parameter| {
+            parameter.schema.iter_mut().for_each(drop_null);
+            parameter
+        }));
     }
 
     /// A JSON body.
@@ -235,12 +239,24 @@ impl Operation {
                 .description(reason(*status))
                 .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build());
             self.answers.entry(*status).or_insert_with(|| response.build());
+            match status {
+                401 => self.answers_header(401, "WWW-Authenticate", "The scheme: Bearer."),
+                429 | 503 => self.answers_header(*status, "Retry-After", "Seconds to wait."),
+                _ => {}
+            }
         }
     }
 
     /// An answer with a JSON body.
+    ///
+    /// What may be null in an answer is always there. A field that is left out at times says
+    /// `#[schema(value_type = …, required = false)]`.
     pub fn answers_json<T: ToSchema>(&mut self, status: u16) {
+        let known = self.schemas.len();
         let schema = self.reference::<T>();
+        for (_, schema) in &mut self.schemas[known..] {
+            require_nullable(schema);
+        }
         let content = ContentBuilder::new().schema(Some(schema)).build();
         let response =
             ResponseBuilder::new().description(reason(status)).content("application/json", content);
@@ -296,6 +312,48 @@ impl Operation {
             operation = operation.response(status.to_string(), response);
         }
         operation.build()
+    }
+}
+
+/// Makes the nullable properties of an object, and of the parts it is flattened from, required.
+fn require_nullable(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            for (name, property) in &object.properties {
+                if is_nullable(property) && !object.required.contains(name) {
+                    object.required.push(name.clone());
+                }
+            }
+        }
+        RefOr::T(Schema::AllOf(all)) => all.items.iter_mut().for_each(require_nullable),
+        _ => {}
+    }
+}
+
+fn is_nullable(schema: &RefOr<Schema>) -> bool {
+    match schema {
+        RefOr::T(Schema::OneOf(one)) => one.items.iter().any(is_nullable),
+        RefOr::T(Schema::Object(Object { schema_type, .. }) | Schema::Array(Array { schema_type, .. })) => {
+            match schema_type {
+                SchemaType::Type(only) => *only == Type::Null,
+                SchemaType::Array(types) => types.contains(&Type::Null),
+                SchemaType::AnyValue => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Takes null out of the types of a schema.
+fn drop_null(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(Object { schema_type, .. }) | Schema::Array(Array { schema_type, .. })) =
+        schema
+        && let SchemaType::Array(types) = schema_type
+    {
+        types.retain(|kind| *kind != Type::Null);
+        if let [only] = types.as_slice() {
+            *schema_type = SchemaType::Type(only.clone());
+        }
     }
 }
 

@@ -121,8 +121,11 @@ impl ChatStanding {
         let needs = match action {
             ChatAction::Read => return Verdict::Allowed,
             ChatAction::Join => return allowed_if(public),
-            ChatAction::Send | ChatAction::EditOwnMessage | ChatAction::DeleteOwnMessage => {
-                return allowed_if(self.role.is_some());
+            ChatAction::Send | ChatAction::EditOwnMessage => return allowed_if(self.role.is_some()),
+            // Who may delete anybody's may delete the own.
+            ChatAction::DeleteOwnMessage => {
+                let anybodys = self.may(ChatAction::DeleteOthersMessage) == Verdict::Allowed;
+                return allowed_if(self.role.is_some() || anybodys);
             }
             ChatAction::Leave => {
                 return allowed_if(self.role.is_some() && self.chat_type != ChatType::Single);
@@ -202,14 +205,24 @@ pub struct Matrix {
     pub workspaces: Vec<WorkspaceCell>,
 }
 
-/// The whole matrix.
+/// The roles that somebody can have in a chat of this type, none among them.
+fn roles_in(chat_type: ChatType) -> impl Iterator<Item = Option<Role>> {
+    // The two people of a Single chat are its members: nobody is above the other.
+    let highest = if chat_type == ChatType::Single { Role::Member } else { Role::Owner };
+    roles().filter(move |role| *role <= Some(highest))
+}
+
+fn roles() -> impl Iterator<Item = Option<Role>> {
+    std::iter::once(None).chain(Role::ALL.map(Some))
+}
+
+/// The whole matrix: every standing that there can be.
 #[must_use]
 pub fn matrix() -> Matrix {
-    let roles = || std::iter::once(None).chain(Role::ALL.map(Some));
     let mut chats = Vec::new();
     for action in ChatAction::ALL {
         for chat_type in ChatType::ALL {
-            for chat_role in roles() {
+            for chat_role in roles_in(chat_type) {
                 for workspace_role in roles().filter(|role| chat_role.is_none() || role.is_some()) {
                     let verdict = ChatStanding { chat_type, role: chat_role, workspace_role }.may(action);
                     chats.push(ChatCell { action, chat_type, chat_role, workspace_role, verdict });
@@ -225,4 +238,18 @@ pub fn matrix() -> Matrix {
         }
     }
     Matrix { chats, workspaces }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_invisible_to_every_action() {
+        for cell in matrix().chats {
+            let ChatCell { chat_type, chat_role: role, workspace_role, .. } = cell;
+            let read = ChatStanding { chat_type, role, workspace_role }.may(ChatAction::Read);
+            assert_eq!(cell.verdict == Verdict::Invisible, read == Verdict::Invisible, "{cell:?}");
+        }
+    }
 }

@@ -32,6 +32,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The request, as the logs name it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true)]
     pub request_id: Option<String>,
     /// `Retry-After`, in seconds.
     #[serde(skip)]

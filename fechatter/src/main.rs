@@ -11,7 +11,7 @@ use chat_core::{
     telemetry,
 };
 use clap::{Parser, Subcommand};
-use fechatter::{openapi, up::Site};
+use fechatter::{openapi, permissions, up::Site};
 use fechatter_server::config::Settings;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ enum Command {
     Migrate,
     /// Print the OpenAPI document.
     Openapi,
+    /// Print who may do what.
+    Permissions,
 }
 
 #[tokio::main]
@@ -54,6 +56,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Up => up(settings()?).await,
         Command::Migrate => migrate(&settings()?).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
+        Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
     }
 }
 

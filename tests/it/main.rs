@@ -12,6 +12,8 @@ mod messages;
 mod model;
 mod notes;
 mod paging;
+mod permission_cells;
+mod refusals;
 mod rooms;
 mod spec;
 mod stream;

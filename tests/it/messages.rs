@@ -65,7 +65,7 @@ async fn the_idempotency_key_header_stands_for_the_client_id() {
             .send()
             .await
             .expect("an answer");
-        fechatter_tests::Answer::read("send".into(), response).await
+        fechatter_tests::Answer::read("POST a message".into(), response).await
     };
     let first = send("k", json!({ "content": "hello" })).await.expect(201);
     assert_eq!(first["client_id"], "k");

@@ -16,6 +16,13 @@ fn the_committed_document_is_what_the_routes_say() {
 }
 
 #[test]
+fn the_committed_permissions_are_what_the_matrix_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let committed = fs::read_to_string(root.join("docs/permissions.md")).expect("docs/permissions.md");
+    assert_eq!(committed, fechatter::permissions::page(), "run `make permissions`");
+}
+
+#[test]
 fn the_document_is_openapi_3_1_and_refers_only_to_what_it_holds() {
     let text = fechatter::openapi::document().expect("a document");
     let document: Value = serde_json::from_str(&text).expect("JSON");

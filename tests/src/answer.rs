@@ -3,6 +3,8 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::contract;
+
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -17,10 +19,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer.
+    /// Reads an answer, which must be one that the document describes. The request's name begins with its method.
     pub async fn read(request: String, response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let path = response.url().path().to_owned();
         let bytes = response.bytes().await.expect("a whole body");
+        contract::check(&request, &path, status, &headers, &contract::Body::Whole(bytes.to_vec()));
         let body = if bytes.is_empty() {
             Value::Null
         } else {

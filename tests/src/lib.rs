@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod answer;
 pub mod cluster;
+pub mod contract;
 pub mod program;
 pub mod site;
 pub mod stream;

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::Actor;
+use crate::{Actor, contract};
 
 /// How long an event may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -52,6 +52,8 @@ impl Stream {
         let response =
             timeout(PATIENCE, request.send()).await.expect("an answer in time").expect("an answer");
         assert_eq!(response.status(), 200, "{name}: {:?}", response.text().await);
+        let request = format!("GET stream by {name}");
+        contract::check(&request, response.url().path(), 200, response.headers(), &contract::Body::Endless);
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
@@ -72,6 +74,7 @@ impl Stream {
         // A connection that was cut is an end as well.
         let event = event.ok()?;
         let data = serde_json::from_str(&event.data).unwrap_or_else(|_| panic!("{}: {event:?}", self.name));
+        contract::check_event(&event.event, &data);
         Some(Received { event: event.event, id: event.id, data })
     }
 

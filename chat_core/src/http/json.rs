@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
 };
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -49,6 +49,7 @@ impl<T: ToSchema> Input for Json<T> {
 /// 400.
 pub fn parse<T: DeserializeOwned + garde::Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Problem> {
     refuse_nul(bytes)?;
+    refuse_other_than_object(bytes)?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| unreadable(&error))?;
     json.end().map_err(|error| Problem::malformed(format!("The body is not one JSON document: {error}.")))?;
@@ -106,6 +107,14 @@ pub(super) fn field_of(path: &str, message: &str) -> String {
         Some(name) => format!("{parent}.{name}"),
         None => path.to_owned(),
     }
+}
+
+/// Every body is an object; serde would read a struct from an array of its fields as well.
+fn refuse_other_than_object(bytes: &[u8]) -> Result<(), Problem> {
+    if bytes.trim_ascii_start().starts_with(b"{") || serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+        return Ok(());
+    }
+    Err(Problem::invalid(vec![FieldError::new(".", "must be a JSON object")]))
 }
 
 /// PostgreSQL's text holds no NUL (manual, section 8.3), so none is let in, wherever it stands.
@@ -187,6 +196,8 @@ mod tests {
         assert_eq!(field(r#"{"name": "a", "tags": ["b", 1]}"#), "tags[1]");
         assert_eq!(field(r#"{"name": "a\u0000"}"#), "name");
         assert_eq!(field(r#"{"name": "a", "tags": ["b", "\u0000"]}"#), "tags[1]");
+        assert_eq!(field(r#" ["a", ["b"]]"#), ".");
+        assert_eq!(field("null"), ".");
         assert_eq!(field(r#"{"name": "a"} x"#), "malformed");
         assert_eq!(field("{"), "malformed");
         assert_eq!(field(""), "malformed");

@@ -170,6 +170,7 @@ pub struct MessagePage {
     pub has_more: bool,
     /// With `around`: whether there are newer ones.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool, required = false)]
     pub has_newer: Option<bool>,
 }
 
