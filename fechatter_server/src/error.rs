@@ -68,6 +68,8 @@ pub enum Conflict {
     Archived,
     /// The same `client_id` with another body.
     ClientIdReused,
+    /// The same `Idempotency-Key` with another request.
+    IdempotencyKeyReused,
     /// Somebody changed it first.
     VersionMismatch,
 }
@@ -83,6 +85,7 @@ impl Conflict {
             Self::LastOwner => "last_owner",
             Self::Archived => "archived",
             Self::ClientIdReused => "client_id_reused",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::VersionMismatch => "version_mismatch",
         }
     }
@@ -99,6 +102,7 @@ impl Conflict {
             }
             Self::Archived => "The chat is archived and cannot be written to.",
             Self::ClientIdReused => "This client_id was used for another message.",
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request.",
             Self::VersionMismatch => "It was changed in the meantime.",
         }
     }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod docs;
 pub mod error;
 pub mod housekeeping;
+pub mod idempotency;
 pub mod members;
 pub mod messages;
 pub mod permissions;

@@ -5,6 +5,7 @@ mod bad_input;
 mod chats;
 mod event_feed;
 mod faults;
+mod idempotency;
 mod identity;
 mod messages;
 mod paging;

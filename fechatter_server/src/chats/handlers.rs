@@ -18,6 +18,7 @@ use super::{
 use crate::{
     access::{self, ChatPermit, DeleteChat, ReadChat, ReadWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::types::Once,
     state::AppState,
 };
 
@@ -39,10 +40,11 @@ pub async fn list(
 pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    Json(draft): Json<CreateChat>,
+    once: Once<CreateChat>,
 ) -> Result<Ensured<ChatView>, Error> {
-    let permit = WorkspacePermit::<access::CreateChat>::look_up(&state, caller, draft.workspace_id).await?;
-    store::create(&state.pool, &permit, &draft).await
+    let permit =
+        WorkspacePermit::<access::CreateChat>::look_up(&state, caller, once.body.workspace_id).await?;
+    store::create(&state.pool, &permit, &once, state.clock.now()).await
 }
 
 /// One chat.

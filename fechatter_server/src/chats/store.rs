@@ -5,6 +5,7 @@ use chat_core::{
     chat::{ChatType, Role},
     http::{answer::Ensured, page::cut},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
+    permission::{ChatAction, Verdict},
     store::begin_write,
     user::Person,
 };
@@ -15,6 +16,7 @@ use super::types::{Channel, ChannelPage, ChatView, CreateChat, LastMessage, List
 use crate::{
     access::{self, ChatPermit, ChatRight, DeleteChat, ReadWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::{self, types::Once},
 };
 
 struct Row {
@@ -155,16 +157,29 @@ async fn one(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) ->
     row.fetch_optional(connection).await?.map(ChatView::from).ok_or(Error::NotFound)
 }
 
+/// A chat that somebody made, unless they have lost sight of it since.
+async fn visible(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<ChatView, Error> {
+    let chat = access::store::chat_now(connection, chat_id, user_id).await?.ok_or(Error::NotFound)?;
+    match chat.standing.may(ChatAction::Read) {
+        Verdict::Allowed => one(connection, chat_id, user_id).await,
+        Verdict::Forbidden | Verdict::Invisible => Err(Error::NotFound),
+    }
+}
+
 /// Makes a chat with its first people, or finds the `Single` one of the pair.
 pub(super) async fn create(
     pool: &PgPool,
     permit: &WorkspacePermit<access::CreateChat>,
-    draft: &CreateChat,
+    once: &Once<CreateChat>,
+    now: DateTime<Utc>,
 ) -> Result<Ensured<ChatView>, Error> {
-    let creator = permit.user_id();
+    let (creator, draft) = (permit.user_id(), &once.body);
     let dm_key = draft.dm_key(creator)?;
     let mut tx = begin_write(pool, Some(creator)).await?;
     permit.confirm(&mut tx).await?;
+    if let Some(made) = idempotency::store::made_before(&mut tx, creator, once.key.as_ref()).await? {
+        return visible(&mut tx, ChatId(made), creator).await.map(Ensured::Existing);
+    }
     let made = insert(&mut tx, permit, draft, dm_key.as_deref()).await?;
     let chat_id = match (made, &dm_key) {
         (Some(id), _) => id,
@@ -179,6 +194,7 @@ pub(super) async fn create(
             message: "names somebody who is not in the workspace",
         });
     }
+    idempotency::store::note(&mut tx, creator, once.key.as_ref(), chat_id.0, now).await?;
     let view = one(&mut tx, chat_id, creator).await?;
     tx.commit().await?;
     Ok(if made.is_some() { Ensured::New(view) } else { Ensured::Existing(view) })

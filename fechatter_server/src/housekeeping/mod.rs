@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::state::AppState;
+use crate::{idempotency, state::AppState};
 
 const EVERY: Duration = Duration::from_mins(1);
 
@@ -30,6 +30,7 @@ async fn once(state: &AppState) -> sqlx::Result<i32> {
     store::make_room_for_events(&mut tx).await?;
     let dropped = store::drop_events(&mut tx, retention).await?;
     store::delete_expired_sessions(&mut tx, state.clock.now()).await?;
+    idempotency::store::purge(&mut tx, state.clock.now()).await?;
     tx.commit().await?;
     Ok(dropped)
 }

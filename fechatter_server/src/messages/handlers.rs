@@ -15,13 +15,12 @@ use chat_core::{
 
 use super::{
     store,
-    types::{
-        IdempotencyKey, ListMessages, MarkRead, MessageInPath, MessagePage, ReadState, SendMessage, Sent,
-    },
+    types::{ListMessages, MarkRead, MessageInPath, MessagePage, ReadState, SendMessage, Sent},
 };
 use crate::{
     access::{ChatPermit, ReadChat, SendTo},
     error::Error,
+    idempotency::types::IdempotencyKey,
     state::AppState,
 };
 
