@@ -3,3 +3,4 @@
 pub mod openapi;
 mod routes;
 pub mod up;
+pub mod user;

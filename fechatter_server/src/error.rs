@@ -42,6 +42,9 @@ pub enum Error {
     /// A refresh token that is not in force.
     #[error("the refresh token is not in force")]
     RefreshRefused,
+    /// The session ended while the request was on its way.
+    #[error("the session has ended")]
+    SignedOut,
     /// Too much to do; says what.
     #[error("{0}")]
     Busy(&'static str),
@@ -135,6 +138,7 @@ impl From<Error> for Problem {
                 "refresh_refused",
                 "The refresh token is not in force: sign in.",
             ),
+            Error::SignedOut => Self::unauthorized(),
             Error::Busy(detail) => Self::unavailable(detail),
             Error::Database(error) => error.into(),
             Error::Internal(message) => {

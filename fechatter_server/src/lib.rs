@@ -1,6 +1,7 @@
 //! The REST API of Fechatter.
 
 pub mod access;
+pub mod accounts;
 pub mod auth;
 pub mod chats;
 pub mod config;

@@ -85,6 +85,7 @@ fn user_api() -> Api<AppState> {
     Api::default()
         .get("/api/users/me", users::me, about("One's own profile"))
         .patch("/api/users/me", users::update_me, about("Change one's profile").refuses(&[409]))
+        .delete("/api/users/me", users::delete_me, about("Delete one's account").refuses(&[403, 409]))
         .post(
             "/api/users/me/password",
             users::change_password,

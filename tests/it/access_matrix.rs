@@ -156,6 +156,11 @@ fn rows() -> Vec<Row> {
         row("GET /api/users/me", signed_in, nothing),
         row("PATCH /api/users/me", signed_in, |_, _| json!({ "full_name": "Renamed" })),
         row(
+            "DELETE /api/users/me",
+            [401, 204, 204, 204, 204, 204, 409],
+            |_, _| json!({ "password": "a long enough phrase" }),
+        ),
+        row(
             "POST /api/users/me/password",
             with(signed_in, 204),
             |_, _| json!({ "current_password": "a long enough phrase", "new_password": "another long phrase" }),

@@ -1,6 +1,7 @@
 //! All tests that speak HTTP, in one binary.
 
 mod access_matrix;
+mod accounts;
 mod bad_input;
 mod chats;
 mod event_feed;

@@ -53,14 +53,18 @@ pub(super) async fn create(
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!(
-        "insert into workspace_members (workspace_id, user_id, role, joined_at) values ($1, $2, 'Owner', $3)",
+    let owned = sqlx::query!(
+        "insert into workspace_members (workspace_id, user_id, role, joined_at)
+         select $1, u.id, 'Owner', $3 from users u where u.id = $2 and u.status = 'Active'",
         id.0,
         user_id.0,
         now,
     )
     .execute(&mut *tx)
     .await?;
+    if owned.rows_affected() != 1 {
+        return Err(Error::SignedOut);
+    }
     idempotency::store::note(&mut tx, user_id, once.key.as_ref(), id.0, now).await?;
     let workspace = find(&mut tx, user_id, id).await?;
     tx.commit().await?;

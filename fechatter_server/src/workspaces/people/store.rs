@@ -221,7 +221,7 @@ pub(super) async fn leave(
 }
 
 /// Somebody leaves by their own will. The last owner stays with the others, or takes the workspace along.
-async fn go(
+pub(crate) async fn go(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
     person: UserId,
