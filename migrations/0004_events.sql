@@ -304,6 +304,19 @@ create trigger chat_member_role_changed after update of role on chat_members
     for each row when (new.role is distinct from old.role)
     execute function chat_member_role_changed();
 
+-- For the person alone: nobody else is told how somebody keeps their chats.
+create function chat_member_settings_changed() returns trigger language plpgsql as $$
+begin
+    perform append_event('chat_update', new.workspace_id, new.chat_id, new.user_id,
+        jsonb_build_object('type', 'settings_changed', 'notify_level', new.notify_level,
+            'hidden', new.hidden_seq is not null
+                and new.hidden_seq >= (select last_seq from chats where id = new.chat_id)));
+    return null;
+end $$;
+create trigger chat_member_settings_changed after update of notify_level, hidden_seq on chat_members
+    for each row when ((new.notify_level, new.hidden_seq) is distinct from (old.notify_level, old.hidden_seq))
+    execute function chat_member_settings_changed();
+
 -- Unread: after the cursor, by others, written by a person, not deleted. Counted
 -- to 1,000, which means `more than 999`.
 create function count_unread(chat uuid, reader uuid, after_seq bigint) returns bigint language sql stable as $$

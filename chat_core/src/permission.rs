@@ -13,8 +13,10 @@ use crate::chat::{ChatType, Role};
 pub enum ChatAction {
     /// See it, its members and its history.
     Read,
-    /// Send, reply, mark as read.
+    /// Send, reply, mark as read, choose one's notifications.
     Send,
+    /// Hide it from one's list until its next message.
+    Hide,
     /// Join by oneself.
     Join,
     /// Leave.
@@ -31,9 +33,10 @@ pub enum ChatAction {
 
 impl ChatAction {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Read,
         Self::Send,
+        Self::Hide,
         Self::Join,
         Self::Leave,
         Self::AddMember,
@@ -113,6 +116,7 @@ impl ChatStanding {
             ChatAction::Read => return Verdict::Allowed,
             ChatAction::Join => return allowed_if(public),
             ChatAction::Send => return allowed_if(self.role.is_some()),
+            ChatAction::Hide => return allowed_if(self.chat_type == ChatType::Single),
             ChatAction::Leave => {
                 return allowed_if(self.role.is_some() && self.chat_type != ChatType::Single);
             }

@@ -147,9 +147,15 @@ fn chat_api() -> Api<AppState> {
         .delete("/api/chats/{id}", chats::delete, about("Delete a chat"))
         .post("/api/chats/{id}/archive", chats::archive, about("Make a chat read-only"))
         .post("/api/chats/{id}/unarchive", chats::unarchive, about("Let people write again"))
+        .post(
+            "/api/chats/{id}/hide",
+            chats::hide,
+            about("Take a Single chat out of one's list until its next message"),
+        )
         .get("/api/chats/{id}/members", members::list, about("A chat's people"))
         .post("/api/chats/{id}/members", members::add, about("Add people to a chat").refuses(&[409]))
         .post("/api/chats/{id}/join", members::join, about("Join a public channel").refuses(&[409]))
+        .patch("/api/chats/{id}/members/me", members::change_settings, about("Choose one's notifications"))
         .delete("/api/chats/{id}/members/me", members::leave, about("Leave a chat").refuses(&[409]))
         .patch(
             "/api/chats/{id}/members/{user_id}",

@@ -196,6 +196,9 @@ fn rows() -> Vec<Row> {
         row("DELETE /api/chats/{id}", with(owners, 204), nothing),
         row("POST /api/chats/{id}/archive", admins, nothing),
         row("POST /api/chats/{id}/unarchive", admins, nothing),
+        // The scene is a channel: what can be hidden is a Single chat.
+        row("POST /api/chats/{id}/hide", [401, 404, 404, 404, 403, 403, 403], nothing),
+        row("PATCH /api/chats/{id}/members/me", members, |_, _| json!({ "notify_level": "Mentions" })),
         row("GET /api/chats/{id}/members", members, nothing),
         row("POST /api/chats/{id}/members", admins, |scene, _| json!({ "member_ids": [scene.target.id] })),
         row("POST /api/chats/{id}/join", [401, 404, 404, 404, 403, 403, 403], nothing),

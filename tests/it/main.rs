@@ -3,6 +3,7 @@
 mod access_matrix;
 mod accounts;
 mod bad_input;
+mod chat_settings;
 mod chats;
 mod event_feed;
 mod faults;

@@ -38,8 +38,10 @@ macro_rules! rights {
 rights! {
     /// To see a chat and its history.
     ReadChat = Read,
-    /// To send and to mark as read.
+    /// To send, to mark as read and to choose one's notifications.
     SendTo = Send,
+    /// To hide it from one's list.
+    HideChat = Hide,
     /// To join.
     JoinChat = Join,
     /// To leave.

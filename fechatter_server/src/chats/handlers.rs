@@ -16,7 +16,7 @@ use super::{
     types::{ChannelPage, ChatList, ChatView, CreateChat, ListChannels, ListChats, UpdateChat},
 };
 use crate::{
-    access::{self, ChatPermit, DeleteChat, ReadChat, ReadWorkspace, WorkspacePermit},
+    access::{self, ChatPermit, DeleteChat, HideChat, ReadChat, ReadWorkspace, WorkspacePermit},
     error::Error,
     idempotency::types::Once,
     state::AppState,
@@ -80,6 +80,14 @@ pub async fn unarchive(
     permit: ChatPermit<access::UpdateChat>,
 ) -> Result<Found<ChatView>, Error> {
     store::set_archived(&state.pool, &permit, false).await.map(Found)
+}
+
+/// Hides a `Single` chat.
+pub async fn hide(
+    State(state): State<AppState>,
+    permit: ChatPermit<HideChat>,
+) -> Result<Found<ChatView>, Error> {
+    store::hide(&state.pool, &permit).await.map(Found)
 }
 
 /// Deletes a chat.

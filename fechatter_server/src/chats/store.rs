@@ -2,7 +2,7 @@
 
 use chat_core::{
     caller::Caller,
-    chat::{ChatType, Role},
+    chat::{ChatType, NotifyLevel, Role},
     http::{answer::Ensured, page::cut},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     permission::{ChatAction, Verdict},
@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::types::{Channel, ChannelPage, ChatView, CreateChat, LastMessage, ListChannels, UpdateChat};
 use crate::{
-    access::{self, ChatPermit, ChatRight, DeleteChat, ReadWorkspace, WorkspacePermit},
+    access::{self, ChatPermit, ChatRight, DeleteChat, HideChat, ReadWorkspace, WorkspacePermit},
     error::Error,
     idempotency::{self, types::Once},
 };
@@ -27,6 +27,8 @@ struct Row {
     workspace_id: WorkspaceId,
     role: Option<Role>,
     last_read_seq: Option<i64>,
+    notify_level: Option<NotifyLevel>,
+    hidden: bool,
     unread_count: i64,
     last_seq: i64,
     created_by: UserId,
@@ -78,6 +80,8 @@ impl From<Row> for ChatView {
             role: row.role,
             unread_count: row.unread_count,
             last_read_seq: row.last_read_seq,
+            notify_level: row.notify_level,
+            hidden: row.hidden,
             last_seq: row.last_seq,
             created_by: row.created_by,
             created_at: row.created_at,
@@ -95,7 +99,8 @@ macro_rules! chats {
             r#"
             select c.id as "id: ChatId", c.description, c.chat_type as "chat_type: ChatType",
                 c.workspace_id as "workspace_id: WorkspaceId", cm.role as "role?: Role",
-                cm.last_read_seq as "last_read_seq?", c.last_seq, c.created_by as "created_by: UserId",
+                cm.last_read_seq as "last_read_seq?", cm.notify_level as "notify_level?: NotifyLevel",
+                coalesce(cm.hidden_seq >= c.last_seq, false) as "hidden!", c.last_seq, c.created_by as "created_by: UserId",
                 c.created_at, c.updated_at, c.archived_at,
                 coalesce(c.name, peer.full_name, (
                     select string_agg(p.full_name, ', ' order by p.full_name) from (
@@ -127,14 +132,15 @@ macro_rules! chats {
     };
 }
 
-/// The caller's chats, latest activity first.
+/// The caller's chats that are not hidden, latest activity first.
 pub(super) async fn of_caller(
     connection: &mut PgConnection,
     caller: Caller,
     workspace_id: Option<WorkspaceId>,
 ) -> sqlx::Result<Vec<ChatView>> {
     let rows = chats!(
-        "and cm.user_id is not null and ($2::uuid is null or c.workspace_id = $2)
+        "and cm.user_id is not null and (cm.hidden_seq is null or cm.hidden_seq < c.last_seq)
+         and ($2::uuid is null or c.workspace_id = $2)
          order by coalesce(lm.created_at, c.created_at) desc, c.id desc",
         caller.user_id().0,
         workspace_id.map(|id| id.0) as Option<uuid::Uuid>,
@@ -194,6 +200,7 @@ pub(super) async fn create(
             message: "names somebody who is not in the workspace",
         });
     }
+    show(&mut tx, chat_id, creator).await?;
     idempotency::store::note(&mut tx, creator, once.key.as_ref(), chat_id.0, now).await?;
     let view = one(&mut tx, chat_id, creator).await?;
     tx.commit().await?;
@@ -327,6 +334,39 @@ pub(super) async fn set_archived(
     let view = view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)
+}
+
+/// Takes a chat out of the caller's list until its next message.
+pub(super) async fn hide(pool: &PgPool, permit: &ChatPermit<HideChat>) -> Result<ChatView, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        "update chat_members cm set hidden_seq = c.last_seq
+         from chats c
+         where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id
+            and cm.hidden_seq is distinct from c.last_seq",
+        permit.chat_id().0,
+        permit.user_id().0,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let view = view(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(view)
+}
+
+/// Puts a hidden chat back into somebody's list.
+async fn show(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chat_members cm set hidden_seq = null
+         from chats c
+         where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id and cm.hidden_seq >= c.last_seq",
+        chat_id.0,
+        user_id.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Deletes: nobody sees it from now on.
