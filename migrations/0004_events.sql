@@ -275,9 +275,13 @@ create trigger chat_members_inserted after insert on chat_members
     referencing new table as new_rows
     for each statement execute function chat_members_inserted();
 
--- Rows that go with their purged chat make no event: nobody is in it any more.
+-- Rows that go with their purged chat make no event: it was deleted long ago. The
+-- purge says so by `fechatter.purging`, or takes the chat's own row away.
 create function chat_members_deleted() returns trigger language plpgsql as $$
 begin
+    if current_setting('fechatter.purging', true) = 'on' then
+        return null;
+    end if;
     if not exists (select from old_rows o join chats c on c.id = o.chat_id) then
         return null;
     end if;

@@ -11,6 +11,7 @@ mod idempotency;
 mod identity;
 mod messages;
 mod paging;
+mod purge;
 mod rooms;
 mod spec;
 mod stream;
