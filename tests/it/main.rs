@@ -12,6 +12,7 @@ mod identity;
 mod messages;
 mod paging;
 mod purge;
+mod races;
 mod rooms;
 mod spec;
 mod stream;
