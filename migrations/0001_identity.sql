@@ -1,15 +1,15 @@
 -- People and their sessions.
 
-create type user_status as enum ('Active', 'Suspended');
+create type user_status as enum ('Active', 'Suspended', 'Deleted');
 
 create table users (
     id uuid not null,
-    -- As typed; compared without regard to case by users_email_key.
-    email text not null,
+    -- As typed; compared without regard to case by users_email_key. Null once deleted.
+    email text,
     -- The unique handle.
     username text not null,
-    -- argon2id in PHC string format.
-    password_hash text not null,
+    -- argon2id in PHC string format. Null once deleted.
+    password_hash text,
     full_name text not null,
     avatar_url text,
     status user_status not null default 'Active',
@@ -17,6 +17,8 @@ create table users (
     updated_at timestamptz not null default now(),
     constraint users_pkey primary key (id),
     constraint users_username_key unique (username),
+    constraint users_deleted_check
+        check ((email is null) = (status = 'Deleted') and (password_hash is null) = (status = 'Deleted')),
     constraint users_username_check check (username ~ '^[a-z0-9._-]{3,32}$')
 );
 create unique index users_email_key on users (lower(email));

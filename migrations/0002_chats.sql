@@ -89,6 +89,8 @@ create table chat_members (
     -- Everything up to here is read; it moves back only when the person marks messages as unread.
     last_read_seq bigint not null,
     notify_level notify_level not null default 'All',
+    -- Single chats only: not in the person's list until a message comes after this seq.
+    hidden_seq bigint,
     constraint chat_members_pkey primary key (chat_id, user_id),
     constraint chat_members_chat_fkey
         foreign key (workspace_id, chat_id) references chats (workspace_id, id) on delete cascade,

@@ -281,9 +281,13 @@ create trigger chat_members_inserted after insert on chat_members
     referencing new table as new_rows
     for each statement execute function chat_members_inserted();
 
--- Rows that go with their purged chat make no event: nobody is in it any more.
+-- Rows that go with their purged chat make no event: it was deleted long ago. The
+-- purge says so by `fechatter.purging`, or takes the chat's own row away.
 create function chat_members_deleted() returns trigger language plpgsql as $$
 begin
+    if current_setting('fechatter.purging', true) = 'on' then
+        return null;
+    end if;
     if not exists (select from old_rows o join chats c on c.id = o.chat_id) then
         return null;
     end if;
@@ -309,6 +313,19 @@ end $$;
 create trigger chat_member_role_changed after update of role on chat_members
     for each row when (new.role is distinct from old.role)
     execute function chat_member_role_changed();
+
+-- For the person alone: nobody else is told how somebody keeps their chats.
+create function chat_member_settings_changed() returns trigger language plpgsql as $$
+begin
+    perform append_event('chat_update', new.workspace_id, new.chat_id, new.user_id,
+        jsonb_build_object('type', 'settings_changed', 'notify_level', new.notify_level,
+            'hidden', new.hidden_seq is not null
+                and new.hidden_seq >= (select last_seq from chats where id = new.chat_id)));
+    return null;
+end $$;
+create trigger chat_member_settings_changed after update of notify_level, hidden_seq on chat_members
+    for each row when ((new.notify_level, new.hidden_seq) is distinct from (old.notify_level, old.hidden_seq))
+    execute function chat_member_settings_changed();
 
 -- Unread: after the cursor, by others, written by a person, not deleted. Counted
 -- to 1,000, which means `more than 999`.

@@ -13,7 +13,7 @@ use crate::chat::{ChatType, Role};
 pub enum ChatAction {
     /// See it, its members and its history.
     Read,
-    /// Send, reply, mark as read and unread.
+    /// Send, reply, mark as read and unread, choose one's notifications.
     Send,
     /// Edit what one wrote oneself; nobody edits what others wrote.
     EditOwnMessage,
@@ -21,6 +21,8 @@ pub enum ChatAction {
     DeleteOwnMessage,
     /// Delete what others wrote.
     DeleteOthersMessage,
+    /// Hide it from one's list until its next message.
+    Hide,
     /// Join by oneself.
     Join,
     /// Leave.
@@ -37,12 +39,13 @@ pub enum ChatAction {
 
 impl ChatAction {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Send,
         Self::EditOwnMessage,
         Self::DeleteOwnMessage,
         Self::DeleteOthersMessage,
+        Self::Hide,
         Self::Join,
         Self::Leave,
         Self::AddMember,
@@ -127,6 +130,7 @@ impl ChatStanding {
                 let anybodys = self.may(ChatAction::DeleteOthersMessage) == Verdict::Allowed;
                 return allowed_if(self.role.is_some() || anybodys);
             }
+            ChatAction::Hide => return allowed_if(self.chat_type == ChatType::Single),
             ChatAction::Leave => {
                 return allowed_if(self.role.is_some() && self.chat_type != ChatType::Single);
             }

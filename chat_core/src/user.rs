@@ -13,6 +13,8 @@ pub enum UserStatus {
     Active,
     /// May not; all sessions are ended.
     Suspended,
+    /// Nobody any more: messages stay under `Deleted user`.
+    Deleted,
 }
 
 /// A person, as other people see them beside what they wrote.

@@ -4,3 +4,4 @@ pub mod openapi;
 pub mod permissions;
 mod routes;
 pub mod up;
+pub mod user;

@@ -11,7 +11,11 @@ use chat_core::{
     telemetry,
 };
 use clap::{Parser, Subcommand};
-use fechatter::{openapi, permissions, up::Site};
+use fechatter::{
+    openapi, permissions,
+    up::Site,
+    user::{self, UserCommand},
+};
 use fechatter_server::config::Settings;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +40,9 @@ enum Command {
     Openapi,
     /// Print who may do what.
     Permissions,
+    /// List, suspend, restore and delete accounts.
+    #[command(subcommand)]
+    User(UserCommand),
 }
 
 #[tokio::main]
@@ -55,6 +62,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(Command::Up) {
         Command::Up => up(settings()?).await,
         Command::Migrate => migrate(&settings()?).await,
+        Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
     }

@@ -1,8 +1,11 @@
 //! `fechatter up`: everything in one process.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, OpenOptions},
+    io::Write,
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -50,6 +53,7 @@ impl Site {
         let postgres = if settings.database.url.expose_secret().is_empty() {
             let postgres = start_postgres(settings.data_dir.join("postgres")).await?;
             settings.database.url = SecretString::from(postgres.ensure_database().await?);
+            write_database_url(&settings)?;
             Some(postgres)
         } else {
             None
@@ -119,6 +123,24 @@ async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
         );
     }
     Ok(postgres)
+}
+
+/// Where operators' commands find the private PostgreSQL.
+pub(crate) fn database_url_file(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("database-url")
+}
+
+/// Writes the URL, which holds the password, for its owner alone.
+fn write_database_url(settings: &Settings) -> anyhow::Result<()> {
+    let file = database_url_file(settings);
+    let write = || {
+        if file.exists() {
+            fs::remove_file(&file)?;
+        }
+        let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        open.write_all(settings.database.url.expose_secret().as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Starts the private PostgreSQL again whenever it has died, until `stop`; then stops it.

@@ -26,6 +26,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The event log.
     pub events: EventSettings,
+    /// Chats.
+    pub chats: ChatSettings,
     /// Logs.
     pub log: LogSettings,
 }
@@ -80,6 +82,14 @@ pub struct EventSettings {
     pub retention_hours: u32,
 }
 
+/// Chats.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatSettings {
+    /// After how many days a deleted chat is purged.
+    pub purge_after_days: u32,
+}
+
 /// Logs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +113,11 @@ impl Settings {
         anyhow::ensure!(auth.access_token_minutes >= 1, "auth.access_token_minutes must be at least 1");
         anyhow::ensure!(auth.sessions_per_person >= 1, "auth.sessions_per_person must be at least 1");
         anyhow::ensure!(settings.events.retention_hours >= 1, "events.retention_hours must be at least 1");
+        // A stream that resumes from before the deletion needs to know who was in the chat.
+        anyhow::ensure!(
+            u64::from(settings.chats.purge_after_days) * 24 > u64::from(settings.events.retention_hours),
+            "chats.purge_after_days must be longer than events.retention_hours"
+        );
         Ok(settings)
     }
 }

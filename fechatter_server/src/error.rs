@@ -42,6 +42,9 @@ pub enum Error {
     /// A refresh token that is not in force.
     #[error("the refresh token is not in force")]
     RefreshRefused,
+    /// The session ended while the request was on its way.
+    #[error("the session has ended")]
+    SignedOut,
     /// Too much to do; says what.
     #[error("{0}")]
     Busy(&'static str),
@@ -68,6 +71,8 @@ pub enum Conflict {
     Archived,
     /// The same `client_id` with another body.
     ClientIdReused,
+    /// The same `Idempotency-Key` with another request.
+    IdempotencyKeyReused,
     /// Somebody changed it first.
     VersionMismatch,
     /// The message is deleted.
@@ -85,6 +90,7 @@ impl Conflict {
             Self::LastOwner => "last_owner",
             Self::Archived => "archived",
             Self::ClientIdReused => "client_id_reused",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::VersionMismatch => "version_mismatch",
             Self::MessageDeleted => "message_deleted",
         }
@@ -102,6 +108,7 @@ impl Conflict {
             }
             Self::Archived => "The chat is archived and cannot be written to.",
             Self::ClientIdReused => "This client_id was used for another message.",
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request.",
             Self::VersionMismatch => "It was changed in the meantime.",
             Self::MessageDeleted => "The message is deleted.",
         }
@@ -135,6 +142,7 @@ impl From<Error> for Problem {
                 "refresh_refused",
                 "The refresh token is not in force: sign in.",
             ),
+            Error::SignedOut => Self::unauthorized(),
             Error::Busy(detail) => Self::unavailable(detail),
             Error::Database(error) => error.into(),
             Error::Internal(message) => {

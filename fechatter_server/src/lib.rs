@@ -1,12 +1,14 @@
 //! The REST API of Fechatter.
 
 pub mod access;
+pub mod accounts;
 pub mod auth;
 pub mod chats;
 pub mod config;
 pub mod docs;
 pub mod error;
 pub mod housekeeping;
+pub mod idempotency;
 pub mod members;
 pub mod messages;
 pub mod permissions;

@@ -105,6 +105,7 @@ fn user_api() -> Api<AppState> {
     Api::default()
         .get("/api/users/me", users::me, about("One's own profile"))
         .patch("/api/users/me", users::update_me, about("Change one's profile").refuses(&[409]))
+        .delete("/api/users/me", users::delete_me, about("Delete one's account").refuses(&[403, 409]))
         .post(
             "/api/users/me/password",
             users::change_password,
@@ -166,9 +167,15 @@ fn chat_api() -> Api<AppState> {
         .delete("/api/chats/{id}", chats::delete, about("Delete a chat"))
         .post("/api/chats/{id}/archive", chats::archive, about("Make a chat read-only"))
         .post("/api/chats/{id}/unarchive", chats::unarchive, about("Let people write again"))
+        .post(
+            "/api/chats/{id}/hide",
+            chats::hide,
+            about("Take a Single chat out of one's list until its next message"),
+        )
         .get("/api/chats/{id}/members", members::list, about("A chat's people"))
         .post("/api/chats/{id}/members", members::add, about("Add people to a chat").refuses(&[409]))
         .post("/api/chats/{id}/join", members::join, about("Join a public channel").refuses(&[409]))
+        .patch("/api/chats/{id}/members/me", members::change_settings, about("Choose one's notifications"))
         .delete("/api/chats/{id}/members/me", members::leave, about("Leave a chat").refuses(&[409]))
         .patch(
             "/api/chats/{id}/members/{user_id}",

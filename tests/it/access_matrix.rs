@@ -156,6 +156,11 @@ fn rows() -> Vec<Row> {
         row("GET /api/users/me", signed_in, nothing),
         row("PATCH /api/users/me", signed_in, |_, _| json!({ "full_name": "Renamed" })),
         row(
+            "DELETE /api/users/me",
+            [401, 204, 204, 204, 204, 204, 409],
+            |_, _| json!({ "password": "a long enough phrase" }),
+        ),
+        row(
             "POST /api/users/me/password",
             with(signed_in, 204),
             |_, _| json!({ "current_password": "a long enough phrase", "new_password": "another long phrase" }),
@@ -191,6 +196,9 @@ fn rows() -> Vec<Row> {
         row("DELETE /api/chats/{id}", with(owners, 204), nothing),
         row("POST /api/chats/{id}/archive", admins, nothing),
         row("POST /api/chats/{id}/unarchive", admins, nothing),
+        // The scene is a channel: what can be hidden is a Single chat.
+        row("POST /api/chats/{id}/hide", [401, 404, 404, 404, 403, 403, 403], nothing),
+        row("PATCH /api/chats/{id}/members/me", members, |_, _| json!({ "notify_level": "Mentions" })),
         row("GET /api/chats/{id}/members", members, nothing),
         row("POST /api/chats/{id}/members", admins, |scene, _| json!({ "member_ids": [scene.target.id] })),
         row("POST /api/chats/{id}/join", [401, 404, 404, 404, 403, 403, 403], nothing),

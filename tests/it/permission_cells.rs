@@ -73,6 +73,7 @@ fn in_chat(action: ChatAction, place: &Place, people: &People) -> Request {
         ChatAction::DeleteOthersMessage => {
             Request::new(Method::DELETE, path(&format!("/messages/{others_message}")), Value::Null, 204)
         }
+        ChatAction::Hide => Request::new(Method::POST, path("/hide"), Value::Null, 200),
         ChatAction::Join => Request::new(Method::POST, path("/join"), Value::Null, 200),
         ChatAction::Leave => Request::new(Method::DELETE, path("/members/me"), Value::Null, 204),
         ChatAction::AddMember => {

@@ -91,6 +91,15 @@ impl Actor {
         self.request(Method::POST, path, Some(body)).await
     }
 
+    /// POST with an `Idempotency-Key`.
+    pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Answer {
+        let name = format!("POST {path} by {} with a key", self.name);
+        let request = self.client.post(format!("http://{}{path}", self.rest)).json(&body);
+        let request = request.bearer_auth(&self.token).header("idempotency-key", key);
+        let response = request.send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        Answer::read(name, response).await
+    }
+
     /// POST without a body.
     pub async fn act(&self, path: &str) -> Answer {
         self.request(Method::POST, path, None).await

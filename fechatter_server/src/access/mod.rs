@@ -47,8 +47,8 @@ pub(crate) mod store;
 mod workspace;
 
 pub use chat::{
-    AddToChat, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, JoinChat, LeaveChat,
-    ManageChatMembers, ReadChat, SendTo, UpdateChat,
+    AddToChat, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, HideChat, JoinChat,
+    LeaveChat, ManageChatMembers, ReadChat, SendTo, UpdateChat,
 };
 pub use workspace::{
     CreateChat, DeleteWorkspace, LeaveWorkspace, ManageWorkspaceMembers, ReadWorkspace, UpdateWorkspace,

@@ -51,7 +51,7 @@ async fn insert_account(
             insert into users (id, email, username, password_hash, full_name, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6, $6)
             on conflict (username) do nothing
-            returning id as "id: UserId", email, full_name, username, avatar_url
+            returning id as "id: UserId", email as "email!", full_name, username, avatar_url
             "#,
             id.0,
             draft.email,
@@ -73,7 +73,7 @@ async fn insert_account(
 /// The person with this address, and the hash of their password.
 pub(super) async fn password_hash_of(pool: &PgPool, email: &str) -> sqlx::Result<Option<(UserId, String)>> {
     let row = sqlx::query!(
-        r#"select id as "id: UserId", password_hash from users where lower(email) = lower($1)"#,
+        r#"select id as "id: UserId", password_hash as "password_hash!" from users where lower(email) = lower($1)"#,
         email,
     )
     .fetch_optional(pool)
@@ -103,7 +103,7 @@ pub(super) async fn open_session(
     renew_hash(&mut tx, proven).await?;
     let account = sqlx::query_as!(
         Account,
-        r#"select id as "id: UserId", email, full_name, username, avatar_url from users where id = $1"#,
+        r#"select id as "id: UserId", email as "email!", full_name, username, avatar_url from users where id = $1"#,
         user_id.0,
     )
     .fetch_one(&mut *tx)
@@ -221,7 +221,7 @@ async fn lock_session(
         r#"
         select s.id as "session_id: SessionId", s.refresh_hash, s.rotation_nonce, s.rotated_at, s.last_used_at,
             s.expires_at, s.revoked_at, u.status as "status: UserStatus",
-            u.id as "user_id: UserId", u.email, u.full_name, u.username, u.avatar_url
+            u.id as "user_id: UserId", coalesce(u.email, '') as "email!", u.full_name, u.username, u.avatar_url
         from sessions s join users u on u.id = s.user_id
         where s.family_hash = $1
         for update of s

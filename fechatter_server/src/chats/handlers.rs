@@ -16,8 +16,9 @@ use super::{
     types::{ChannelPage, ChatList, ChatView, CreateChat, ListChannels, ListChats, UpdateChat},
 };
 use crate::{
-    access::{self, ChatPermit, DeleteChat, ReadChat, ReadWorkspace, WorkspacePermit},
+    access::{self, ChatPermit, DeleteChat, HideChat, ReadChat, ReadWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::types::Once,
     state::AppState,
 };
 
@@ -39,10 +40,11 @@ pub async fn list(
 pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    Json(draft): Json<CreateChat>,
+    once: Once<CreateChat>,
 ) -> Result<Ensured<ChatView>, Error> {
-    let permit = WorkspacePermit::<access::CreateChat>::look_up(&state, caller, draft.workspace_id).await?;
-    store::create(&state.pool, &permit, &draft).await
+    let permit =
+        WorkspacePermit::<access::CreateChat>::look_up(&state, caller, once.body.workspace_id).await?;
+    store::create(&state.pool, &permit, &once, state.clock.now()).await
 }
 
 /// One chat.
@@ -78,6 +80,14 @@ pub async fn unarchive(
     permit: ChatPermit<access::UpdateChat>,
 ) -> Result<Found<ChatView>, Error> {
     store::set_archived(&state.pool, &permit, false).await.map(Found)
+}
+
+/// Hides a `Single` chat.
+pub async fn hide(
+    State(state): State<AppState>,
+    permit: ChatPermit<HideChat>,
+) -> Result<Found<ChatView>, Error> {
+    store::hide(&state.pool, &permit).await.map(Found)
 }
 
 /// Deletes a chat.

@@ -2,10 +2,11 @@
 
 use chat_core::{
     caller::Caller,
-    chat::{ChatType, Role},
+    chat::{ChatType, NotifyLevel, Role},
     http::{answer::Ensured, page::cut},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     message::SystemNote,
+    permission::{ChatAction, Verdict},
     store::begin_write,
     user::Person,
 };
@@ -14,8 +15,9 @@ use sqlx::{PgConnection, PgPool};
 
 use super::types::{Channel, ChannelPage, ChatView, CreateChat, LastMessage, ListChannels, UpdateChat};
 use crate::{
-    access::{self, ChatPermit, ChatRight, DeleteChat, ReadWorkspace, WorkspacePermit},
+    access::{self, ChatPermit, ChatRight, DeleteChat, HideChat, ReadWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::{self, types::Once},
     messages::store::note,
 };
 
@@ -27,6 +29,8 @@ struct Row {
     workspace_id: WorkspaceId,
     role: Option<Role>,
     last_read_seq: Option<i64>,
+    notify_level: Option<NotifyLevel>,
+    hidden: bool,
     unread_count: i64,
     last_seq: i64,
     created_by: UserId,
@@ -78,6 +82,8 @@ impl From<Row> for ChatView {
             role: row.role,
             unread_count: row.unread_count,
             last_read_seq: row.last_read_seq,
+            notify_level: row.notify_level,
+            hidden: row.hidden,
             last_seq: row.last_seq,
             created_by: row.created_by,
             created_at: row.created_at,
@@ -95,7 +101,8 @@ macro_rules! chats {
             r#"
             select c.id as "id: ChatId", c.description, c.chat_type as "chat_type: ChatType",
                 c.workspace_id as "workspace_id: WorkspaceId", cm.role as "role?: Role",
-                cm.last_read_seq as "last_read_seq?", c.last_seq, c.created_by as "created_by: UserId",
+                cm.last_read_seq as "last_read_seq?", cm.notify_level as "notify_level?: NotifyLevel",
+                coalesce(cm.hidden_seq >= c.last_seq, false) as "hidden!", c.last_seq, c.created_by as "created_by: UserId",
                 c.created_at, c.updated_at, c.archived_at,
                 coalesce(c.name, peer.full_name, (
                     select string_agg(p.full_name, ', ' order by p.full_name) from (
@@ -127,14 +134,15 @@ macro_rules! chats {
     };
 }
 
-/// The caller's chats, latest activity first.
+/// The caller's chats that are not hidden, latest activity first.
 pub(super) async fn of_caller(
     connection: &mut PgConnection,
     caller: Caller,
     workspace_id: Option<WorkspaceId>,
 ) -> sqlx::Result<Vec<ChatView>> {
     let rows = chats!(
-        "and cm.user_id is not null and ($2::uuid is null or c.workspace_id = $2)
+        "and cm.user_id is not null and (cm.hidden_seq is null or cm.hidden_seq < c.last_seq)
+         and ($2::uuid is null or c.workspace_id = $2)
          order by coalesce(lm.created_at, c.created_at) desc, c.id desc",
         caller.user_id().0,
         workspace_id.map(|id| id.0) as Option<uuid::Uuid>,
@@ -157,16 +165,29 @@ async fn one(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) ->
     row.fetch_optional(connection).await?.map(ChatView::from).ok_or(Error::NotFound)
 }
 
+/// A chat that somebody made, unless they have lost sight of it since.
+async fn visible(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<ChatView, Error> {
+    let chat = access::store::chat_now(connection, chat_id, user_id).await?.ok_or(Error::NotFound)?;
+    match chat.standing.may(ChatAction::Read) {
+        Verdict::Allowed => one(connection, chat_id, user_id).await,
+        Verdict::Forbidden | Verdict::Invisible => Err(Error::NotFound),
+    }
+}
+
 /// Makes a chat with its first people, or finds the `Single` one of the pair.
 pub(super) async fn create(
     pool: &PgPool,
     permit: &WorkspacePermit<access::CreateChat>,
-    draft: &CreateChat,
+    once: &Once<CreateChat>,
+    now: DateTime<Utc>,
 ) -> Result<Ensured<ChatView>, Error> {
-    let creator = permit.user_id();
+    let (creator, draft) = (permit.user_id(), &once.body);
     let dm_key = draft.dm_key(creator)?;
     let mut tx = begin_write(pool, Some(creator)).await?;
     permit.confirm(&mut tx).await?;
+    if let Some(made) = idempotency::store::made_before(&mut tx, creator, once.key.as_ref()).await? {
+        return visible(&mut tx, ChatId(made), creator).await.map(Ensured::Existing);
+    }
     let made = insert(&mut tx, permit, draft, dm_key.as_deref()).await?;
     let chat_id = match (made, &dm_key) {
         (Some(id), _) => id,
@@ -181,6 +202,8 @@ pub(super) async fn create(
             message: "names somebody who is not in the workspace",
         });
     }
+    show(&mut tx, chat_id, creator).await?;
+    idempotency::store::note(&mut tx, creator, once.key.as_ref(), chat_id.0, now).await?;
     let view = one(&mut tx, chat_id, creator).await?;
     tx.commit().await?;
     Ok(if made.is_some() { Ensured::New(view) } else { Ensured::Existing(view) })
@@ -330,6 +353,39 @@ pub(super) async fn set_archived(
     let view = view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)
+}
+
+/// Takes a chat out of the caller's list until its next message.
+pub(super) async fn hide(pool: &PgPool, permit: &ChatPermit<HideChat>) -> Result<ChatView, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        "update chat_members cm set hidden_seq = c.last_seq
+         from chats c
+         where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id
+            and cm.hidden_seq is distinct from c.last_seq",
+        permit.chat_id().0,
+        permit.user_id().0,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let view = view(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(view)
+}
+
+/// Puts a hidden chat back into somebody's list.
+async fn show(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chat_members cm set hidden_seq = null
+         from chats c
+         where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id and cm.hidden_seq >= c.last_seq",
+        chat_id.0,
+        user_id.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Deletes: nobody sees it from now on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chat_core::{
-    chat::{ChatType, Role},
+    chat::{ChatType, NotifyLevel, Role},
     http::{json::present, page::default_limit},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     user::Person,
@@ -156,6 +156,10 @@ pub struct ChatView {
     pub unread_count: i64,
     /// Everything up to this seq is read; null for who is not in it.
     pub last_read_seq: Option<i64>,
+    /// What the caller is notified of; null for who is not in it.
+    pub notify_level: Option<NotifyLevel>,
+    /// Whether it is out of the caller's list until its next message; `Single` chats only.
+    pub hidden: bool,
     /// The seq of the newest message.
     pub last_seq: i64,
     /// Who made it.

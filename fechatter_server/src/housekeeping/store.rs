@@ -1,5 +1,6 @@
 //! Statements of the housekeeping.
 
+use chat_core::store::begin_write;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, postgres::types::PgInterval};
 
@@ -44,4 +45,57 @@ pub(super) async fn delete_expired_sessions(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Deletes up to 1,000 messages of one chat that was deleted before then, newest first, so that a reply goes
+/// before what it replies to. It makes no events and takes no ordering lock: nobody writes to a deleted chat.
+pub(super) async fn purge_messages(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let Some(mut tx) = begin_alone(pool).await? else { return Ok(0) };
+    let deleted = sqlx::query!(
+        "with doomed as (
+            select m.chat_id, m.seq
+            from (
+                select c.id from chats c
+                where c.deleted_at < $1 and exists (select from messages m where m.chat_id = c.id)
+                order by c.deleted_at limit 1
+            ) chat
+            join messages m on m.chat_id = chat.id
+            order by m.seq desc limit 1000
+         )
+         delete from messages m using doomed where m.chat_id = doomed.chat_id and m.seq = doomed.seq",
+        deleted_before,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes up to 1,000 members of one chat without messages that was deleted before then, or else the chat.
+/// Under the ordering lock, for people who leave the workspace at the same time.
+pub(super) async fn purge_chat(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let mut tx = begin_write(pool, None).await?;
+    sqlx::query!("select set_config('fechatter.purging', 'on', true)").fetch_one(&mut *tx).await?;
+    let chat = sqlx::query_scalar!(
+        "select c.id from chats c
+         where c.deleted_at < $1 and not exists (select from messages m where m.chat_id = c.id)
+         order by c.deleted_at limit 1",
+        deleted_before,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(chat) = chat else { return Ok(0) };
+    let members = sqlx::query!(
+        "delete from chat_members where chat_id = $1
+            and user_id in (select user_id from chat_members where chat_id = $1 limit 1000)",
+        chat,
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if members == 0 {
+        sqlx::query!("delete from chats where id = $1", chat).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(members.max(1))
 }

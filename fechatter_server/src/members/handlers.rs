@@ -13,10 +13,10 @@ use chat_core::{
 
 use super::{
     store,
-    types::{AddMembers, ChangeRole, ListMembers, Member, MemberPage, Members, UserInPath},
+    types::{AddMembers, ChangeRole, ChangeSettings, ListMembers, Member, MemberPage, Members, UserInPath},
 };
 use crate::{
-    access::{AddToChat, ChatPermit, JoinChat, LeaveChat, ManageChatMembers, ReadChat},
+    access::{AddToChat, ChatPermit, JoinChat, LeaveChat, ManageChatMembers, ReadChat, SendTo},
     chats::types::ChatView,
     error::Error,
     state::AppState,
@@ -49,6 +49,15 @@ pub async fn join(
     permit: ChatPermit<JoinChat>,
 ) -> Result<Found<ChatView>, Error> {
     store::join(&state.pool, &permit).await.map(Found)
+}
+
+/// Chooses what one is notified of.
+pub async fn change_settings(
+    State(state): State<AppState>,
+    permit: ChatPermit<SendTo>,
+    Json(body): Json<ChangeSettings>,
+) -> Result<Found<ChatView>, Error> {
+    store::change_settings(&state.pool, &permit, body.notify_level).await.map(Found)
 }
 
 /// Leaves.

@@ -1,7 +1,7 @@
 //! Statements about a chat's people.
 
 use chat_core::{
-    chat::Role,
+    chat::{NotifyLevel, Role},
     http::page::cut,
     ids::{ChatId, UserId},
     message::SystemNote,
@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::types::{ListMembers, Member, MemberPage};
 use crate::{
-    access::{AddToChat, ChatPermit, ChatRight, JoinChat, LeaveChat, ManageChatMembers, ReadChat},
+    access::{AddToChat, ChatPermit, ChatRight, JoinChat, LeaveChat, ManageChatMembers, ReadChat, SendTo},
     chats::{self, types::ChatView},
     error::{Conflict, Error},
     messages::store::note,
@@ -111,6 +111,27 @@ async fn insert(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Chooses what the caller is notified of; the same again makes no event.
+pub(super) async fn change_settings(
+    pool: &PgPool,
+    permit: &ChatPermit<SendTo>,
+    notify_level: NotifyLevel,
+) -> Result<ChatView, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    sqlx::query!(
+        "update chat_members set notify_level = $3 where chat_id = $1 and user_id = $2 and notify_level <> $3",
+        permit.chat_id().0,
+        permit.user_id().0,
+        notify_level as NotifyLevel,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let view = chats::store::view(&mut tx, permit).await?;
+    tx.commit().await?;
+    Ok(view)
 }
 
 /// The caller leaves.

@@ -1,7 +1,7 @@
 //! What is sent and shown of a chat's people.
 
 use chat_core::{
-    chat::Role,
+    chat::{NotifyLevel, Role},
     http::{page::default_limit, path::PathPart},
     ids::UserId,
 };
@@ -35,6 +35,15 @@ pub struct ChangeRole {
     /// Which role.
     #[garde(skip)]
     pub role: Role,
+}
+
+/// How one keeps a chat.
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeSettings {
+    /// What one is notified of.
+    #[garde(skip)]
+    pub notify_level: NotifyLevel,
 }
 
 /// Which part of the list.

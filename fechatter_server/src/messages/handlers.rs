@@ -15,14 +15,12 @@ use chat_core::{
 
 use super::{
     store,
-    types::{
-        IdempotencyKey, ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState,
-        SendMessage, Sent,
-    },
+    types::{ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState, SendMessage, Sent},
 };
 use crate::{
     access::{ChatPermit, ReadChat, SendTo},
     error::Error,
+    idempotency::types::IdempotencyKey,
     state::AppState,
 };
 

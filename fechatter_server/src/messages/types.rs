@@ -1,8 +1,6 @@
 //! What is sent and shown of messages.
 
-use axum::{extract::FromRequestParts, http::request::Parts};
 use chat_core::{
-    api::{Input, Operation},
     http::{page::default_limit, path::PathPart},
     ids::{ChatId, MessageId},
     message::Message,
@@ -10,12 +8,9 @@ use chat_core::{
 };
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use utoipa::{
-    IntoParams, PartialSchema, ToSchema,
-    openapi::path::{ParameterBuilder, ParameterIn},
-};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::text::not_blank;
+use crate::{idempotency::types::IdempotencyKey, text::not_blank};
 
 /// The most code points of a message.
 pub(super) const CONTENT_MAX: usize = 10_000;
@@ -66,36 +61,6 @@ impl SendMessage {
             }
             _ => Ok(self),
         }
-    }
-}
-
-/// The `Idempotency-Key` header, when given.
-pub struct IdempotencyKey(pub Option<String>);
-
-impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
-        let key = value.to_str().ok().filter(|key| (1..=CLIENT_ID_MAX).contains(&key.len()));
-        match key {
-            Some(key) => Ok(Self(Some(key.to_owned()))),
-            None => Err(Problem::invalid(vec![FieldError::new(
-                "Idempotency-Key",
-                "must be 1 to 64 ASCII characters",
-            )])),
-        }
-    }
-}
-
-impl Input for IdempotencyKey {
-    fn describe(operation: &mut Operation) {
-        let header = ParameterBuilder::new()
-            .name("Idempotency-Key")
-            .parameter_in(ParameterIn::Header)
-            .description(Some("Stands for `client_id` in the body; 1 to 64 ASCII characters."))
-            .schema(Some(String::schema()));
-        operation.parameters(vec![header.build()]);
     }
 }
 

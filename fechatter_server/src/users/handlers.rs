@@ -12,9 +12,9 @@ use chat_core::{
 
 use super::{
     store,
-    types::{ChangePassword, Me, PersonInPath, Profile, UpdateMe},
+    types::{ChangePassword, DeleteMe, Me, PersonInPath, Profile, UpdateMe},
 };
-use crate::{auth::passwords::Verified, error::Error, state::AppState};
+use crate::{accounts, auth::passwords::Verified, error::Error, state::AppState};
 
 /// One's own profile.
 pub async fn me(State(state): State<AppState>, caller: Caller) -> Result<Found<Me>, Error> {
@@ -43,6 +43,23 @@ pub async fn change_password(
     }
     let next = state.passwords.hash(body.new_password).await?;
     let ended = store::change_password(&state.pool, caller, &present, &next, state.clock.now()).await?;
+    for session in ended {
+        state.authenticator.forget(session);
+    }
+    Ok(Done)
+}
+
+/// Deletes one's account. What one has written stays, by `Deleted user`.
+pub async fn delete_me(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(body): Json<DeleteMe>,
+) -> Result<Done, Error> {
+    let (_, present) = store::password_hash(&state.pool, caller).await?;
+    if state.passwords.verify(body.password, present.clone()).await? == Verified::No {
+        return Err(store::wrong_password());
+    }
+    let ended = accounts::store::delete_own(&state.pool, caller, &present, state.clock.now()).await?;
     for session in ended {
         state.authenticator.forget(session);
     }

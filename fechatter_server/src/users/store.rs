@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The present password was not the right one.
-pub(super) fn wrong_password() -> Error {
+pub(crate) fn wrong_password() -> Error {
     Error::Forbidden("The current password is wrong.")
 }
 
@@ -24,12 +24,12 @@ pub(super) async fn me(pool: &PgPool, caller: Caller) -> Result<Me, Error> {
     let me = sqlx::query_as!(
         Me,
         r#"
-        select id as "id: UserId", email, full_name, username, avatar_url, created_at, updated_at
-        from users where id = $1
+        select id as "id: UserId", email as "email!", full_name, username, avatar_url, created_at, updated_at
+        from users where id = $1 and status <> 'Deleted'
         "#,
         caller.user_id().0,
     );
-    me.fetch_optional(pool).await?.ok_or(Error::NotFound)
+    me.fetch_optional(pool).await?.ok_or(Error::SignedOut)
 }
 
 /// Changes the caller's profile.
@@ -45,8 +45,8 @@ pub(super) async fn update_me(
         update users
         set full_name = coalesce($2, full_name), username = coalesce($3, username),
             avatar_url = case when $4 then $5 else avatar_url end, updated_at = $6
-        where id = $1
-        returning id as "id: UserId", email, full_name, username, avatar_url, created_at, updated_at
+        where id = $1 and status <> 'Deleted'
+        returning id as "id: UserId", email as "email!", full_name, username, avatar_url, created_at, updated_at
         "#,
         caller.user_id().0,
         change.full_name,
@@ -58,7 +58,7 @@ pub(super) async fn update_me(
     me.fetch_optional(pool)
         .await
         .map_err(|error| Error::by_constraint(error, &[("users_username_key", Conflict::UsernameTaken)]))?
-        .ok_or(Error::NotFound)
+        .ok_or(Error::SignedOut)
 }
 
 /// The profile of somebody in one of the caller's workspaces, or the caller's own.
@@ -83,8 +83,11 @@ pub(super) async fn profile(pool: &PgPool, caller: Caller, person: UserId) -> Re
 
 /// The caller's address, and the hash of the caller's password.
 pub(super) async fn password_hash(pool: &PgPool, caller: Caller) -> Result<(String, String), Error> {
-    let row = sqlx::query!("select email, password_hash from users where id = $1", caller.user_id().0);
-    let row = row.fetch_optional(pool).await?.ok_or(Error::NotFound)?;
+    let row = sqlx::query!(
+        r#"select email as "email!", password_hash as "password_hash!" from users where id = $1 and status <> 'Deleted'"#,
+        caller.user_id().0,
+    );
+    let row = row.fetch_optional(pool).await?.ok_or(Error::SignedOut)?;
     Ok((row.email, row.password_hash))
 }
 

@@ -106,6 +106,16 @@ pub struct ChangePassword {
     pub new_password: SecretString,
 }
 
+/// The proof that it is the owner who deletes an account.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteMe {
+    /// The password in use.
+    #[garde(custom(not_over_long))]
+    #[schema(value_type = String, format = "password", max_length = 128)]
+    pub password: SecretString,
+}
+
 impl ChangePassword {
     /// Judges what needs the settings and the address.
     pub(super) fn judge(&self, settings: &AuthSettings, email: &str) -> Result<(), Error> {

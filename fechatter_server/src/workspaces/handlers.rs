@@ -4,7 +4,7 @@ use axum::extract::State;
 use chat_core::{
     caller::Caller,
     http::{
-        answer::{Created, Done, Found, Listed},
+        answer::{Done, Ensured, Found, Listed},
         json::Json,
     },
     store::Snapshot,
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     access::{DeleteWorkspace, ReadWorkspace, UpdateWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::types::Once,
     state::AppState,
 };
 
@@ -24,9 +25,9 @@ use crate::{
 pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    Json(body): Json<WorkspaceDraft>,
-) -> Result<Created<Workspace>, Error> {
-    store::create(&state.pool, caller, &body, state.clock.now()).await.map(Created)
+    once: Once<WorkspaceDraft>,
+) -> Result<Ensured<Workspace>, Error> {
+    store::create(&state.pool, caller, &once, state.clock.now()).await
 }
 
 /// The workspaces one is in.

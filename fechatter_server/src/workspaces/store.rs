@@ -3,6 +3,7 @@
 use chat_core::{
     caller::Caller,
     chat::Role,
+    http::answer::Ensured,
     ids::{UserId, WorkspaceId},
     store::begin_write,
 };
@@ -13,6 +14,7 @@ use super::types::{Workspace, WorkspaceDraft};
 use crate::{
     access::{DeleteWorkspace, ReadWorkspace, UpdateWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::{self, types::Once},
 };
 
 /// `query_as!` for the workspaces of person $1 that the given condition picks.
@@ -34,11 +36,14 @@ macro_rules! workspaces {
 pub(super) async fn create(
     pool: &PgPool,
     caller: Caller,
-    draft: &WorkspaceDraft,
+    once: &Once<WorkspaceDraft>,
     now: DateTime<Utc>,
-) -> Result<Workspace, Error> {
-    let id = WorkspaceId::new();
-    let mut tx = begin_write(pool, Some(caller.user_id())).await?;
+) -> Result<Ensured<Workspace>, Error> {
+    let (id, user_id, draft) = (WorkspaceId::new(), caller.user_id(), &once.body);
+    let mut tx = begin_write(pool, Some(user_id)).await?;
+    if let Some(made) = idempotency::store::made_before(&mut tx, user_id, once.key.as_ref()).await? {
+        return find(&mut tx, user_id, WorkspaceId(made)).await.map(Ensured::Existing);
+    }
     sqlx::query!(
         "insert into workspaces (id, name, description, created_at, updated_at) values ($1, $2, $3, $4, $4)",
         id.0,
@@ -48,17 +53,22 @@ pub(super) async fn create(
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!(
-        "insert into workspace_members (workspace_id, user_id, role, joined_at) values ($1, $2, 'Owner', $3)",
+    let owned = sqlx::query!(
+        "insert into workspace_members (workspace_id, user_id, role, joined_at)
+         select $1, u.id, 'Owner', $3 from users u where u.id = $2 and u.status = 'Active'",
         id.0,
-        caller.user_id().0,
+        user_id.0,
         now,
     )
     .execute(&mut *tx)
     .await?;
-    let workspace = find(&mut tx, caller.user_id(), id).await?;
+    if owned.rows_affected() != 1 {
+        return Err(Error::SignedOut);
+    }
+    idempotency::store::note(&mut tx, user_id, once.key.as_ref(), id.0, now).await?;
+    let workspace = find(&mut tx, user_id, id).await?;
     tx.commit().await?;
-    Ok(workspace)
+    Ok(Ensured::New(workspace))
 }
 
 /// The workspaces that the caller is in.

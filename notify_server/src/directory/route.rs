@@ -104,8 +104,9 @@ fn chat_update(event: &Event) -> Scope {
         {
             workspace(event)
         }
-        // Its members come by a `member_added` each.
-        "created" => Scope::Nobody,
+        // The members of a chat just made come by a `member_added` each; settings are between oneself and one's
+        // devices.
+        "created" | "settings_changed" => Scope::Nobody,
         _ => chat(event),
     }
 }

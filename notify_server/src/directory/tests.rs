@@ -115,6 +115,14 @@ fn reading_is_between_oneself_and_ones_devices() {
 }
 
 #[test]
+fn how_somebody_keeps_a_chat_is_theirs_alone() {
+    let World { mut directory, chat, member, colleague, .. } = world();
+    directory.apply(&Change::JoinedChat(chat, colleague));
+    let settings = chat_update(1, "settings_changed", chat, Some(member));
+    assert_eq!(deliver(&mut directory, &settings), [member].into());
+}
+
+#[test]
 fn changes_of_a_workspace_reach_its_people_and_the_person_concerned() {
     let World { mut directory, workspace, member, colleague, stranger, .. } = world();
     let everybody: HashSet<_> = [member, colleague, stranger].into();

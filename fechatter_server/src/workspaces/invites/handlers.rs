@@ -4,7 +4,7 @@ use axum::extract::State;
 use chat_core::{
     caller::Caller,
     http::{
-        answer::{Created, Done, Found, Listed},
+        answer::{Done, Ensured, Found, Listed},
         json::Json,
         path::PathId,
     },
@@ -13,25 +13,28 @@ use chat_core::{
 
 use super::{
     store,
-    types::{AcceptInvite, InviteDraft, InviteInPath, InviteList, NewInvite},
+    types::{AcceptInvite, InviteDraft, InviteInPath, InviteList, Made, NewInvite},
 };
 use crate::{
     access::{ManageWorkspaceMembers, WorkspacePermit},
     auth::opaque::OpaqueToken,
     error::Error,
+    idempotency::types::Once,
     state::AppState,
     workspaces::types::Workspace,
 };
 
-/// Makes an invite; its token is shown once.
+/// Makes an invite; its token is shown once, and not when the request is repeated.
 pub async fn create(
     State(state): State<AppState>,
     permit: WorkspacePermit<ManageWorkspaceMembers>,
-    Json(body): Json<InviteDraft>,
-) -> Result<Created<NewInvite>, Error> {
+    once: Once<InviteDraft>,
+) -> Result<Ensured<NewInvite>, Error> {
     let token = OpaqueToken::random();
-    let invite = store::create(&state.pool, &permit, &body, &token, state.clock.now()).await?;
-    Ok(Created(NewInvite { invite, token: token.text() }))
+    Ok(match store::create(&state.pool, &permit, &once, &token, state.clock.now()).await? {
+        Made::Now(invite) => Ensured::New(NewInvite { invite, token: Some(token.text()) }),
+        Made::Before(invite) => Ensured::Existing(NewInvite { invite, token: None }),
+    })
 }
 
 /// The invites in force.

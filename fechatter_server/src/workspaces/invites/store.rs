@@ -10,11 +10,12 @@ use chat_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::types::{Invite, InviteDraft};
+use super::types::{Invite, InviteDraft, Made};
 use crate::{
     access::{ManageWorkspaceMembers, WorkspacePermit},
     auth::opaque::OpaqueToken,
     error::Error,
+    idempotency::{self, types::Once},
     workspaces::{store::find, types::Workspace},
 };
 
@@ -22,13 +23,32 @@ use crate::{
 pub(super) async fn create(
     pool: &PgPool,
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
+    once: &Once<InviteDraft>,
+    token: &OpaqueToken,
+    now: DateTime<Utc>,
+) -> Result<Made, Error> {
+    let (user_id, draft) = (permit.user_id(), &once.body);
+    let mut tx = begin_write(pool, Some(user_id)).await?;
+    let role = permit.confirm(&mut tx).await?;
+    if let Some(made) = idempotency::store::made_before(&mut tx, user_id, once.key.as_ref()).await? {
+        return one(&mut tx, permit, InviteId(made)).await.map(Made::Before);
+    }
+    if !may_grant(role, draft.role) {
+        return Err(Error::Forbidden("A role grants at most its own."));
+    }
+    let invite = insert(&mut tx, permit, draft, token, now).await?;
+    idempotency::store::note(&mut tx, user_id, once.key.as_ref(), invite.id.0, now).await?;
+    tx.commit().await?;
+    Ok(Made::Now(invite))
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    permit: &WorkspacePermit<ManageWorkspaceMembers>,
     draft: &InviteDraft,
     token: &OpaqueToken,
     now: DateTime<Utc>,
 ) -> Result<Invite, Error> {
-    if !may_grant(permit.role(), draft.role) {
-        return Err(Error::Forbidden("A role grants at most its own."));
-    }
     let invite = sqlx::query_as!(
         Invite,
         r#"
@@ -50,7 +70,26 @@ pub(super) async fn create(
         now + TimeDelta::hours(draft.expires_in_hours.into()),
         now,
     );
-    invite.fetch_optional(pool).await?.ok_or(Error::NotFound)
+    invite.fetch_optional(connection).await?.ok_or(Error::NotFound)
+}
+
+/// An invite of the workspace, in force or not.
+async fn one(
+    connection: &mut PgConnection,
+    permit: &WorkspacePermit<ManageWorkspaceMembers>,
+    id: InviteId,
+) -> Result<Invite, Error> {
+    let invite = sqlx::query_as!(
+        Invite,
+        r#"
+        select id as "id: InviteId", role as "role: Role", email, max_uses, uses, expires_at,
+            created_by as "created_by: UserId", created_at
+        from workspace_invites where workspace_id = $1 and id = $2
+        "#,
+        permit.workspace_id().0,
+        id.0,
+    );
+    invite.fetch_optional(connection).await?.ok_or(Error::NotFound)
 }
 
 /// The workspace's invites in force.

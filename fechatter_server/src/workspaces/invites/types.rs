@@ -84,8 +84,16 @@ pub struct NewInvite {
     /// The invite.
     #[serde(flatten)]
     pub invite: Invite,
-    /// What people accept it with; not shown again.
-    pub token: String,
+    /// What people accept it with. Only its hash is kept, so a repeated request (`Idempotency-Key`) is answered
+    /// without it: who lost the first answer revokes the invite and makes another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// An invite that was made, now or by an earlier request with the same key.
+pub(super) enum Made {
+    Now(Invite),
+    Before(Invite),
 }
 
 /// A workspace's invites.

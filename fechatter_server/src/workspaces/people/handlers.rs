@@ -3,7 +3,7 @@
 use axum::extract::State;
 use chat_core::{
     http::{
-        answer::{Created, Done, Found, Listed},
+        answer::{Done, Ensured, Found, Listed},
         json::Json,
         path::PathId,
         query::Query,
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     access::{LeaveWorkspace, ManageWorkspaceMembers, ReadWorkspace, WorkspacePermit},
     error::Error,
+    idempotency::types::Once,
     members::types::{ChangeRole, Member, UserInPath},
     state::AppState,
 };
@@ -37,10 +38,10 @@ pub async fn list(
 pub async fn add(
     State(state): State<AppState>,
     permit: WorkspacePermit<ManageWorkspaceMembers>,
-    Json(body): Json<AddPerson>,
-) -> Result<Created<Member>, Error> {
+    Once { body, key }: Once<AddPerson>,
+) -> Result<Ensured<Member>, Error> {
     let (whom, role) = body.parse()?;
-    store::add(&state.pool, &permit, &whom, role, state.clock.now()).await.map(Created)
+    store::add(&state.pool, &permit, &whom, role, key.as_ref(), state.clock.now()).await
 }
 
 /// Leaves.

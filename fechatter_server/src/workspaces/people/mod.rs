@@ -1,5 +1,5 @@
 //! A workspace's people.
 
 pub mod handlers;
-mod store;
+pub(crate) mod store;
 pub mod types;

@@ -2,7 +2,7 @@
 
 use chat_core::{
     chat::Role,
-    http::page::cut,
+    http::{answer::Ensured, page::cut},
     ids::{UserId, WorkspaceId},
     permission::{may_grant, outranks},
     store::begin_write,
@@ -14,6 +14,7 @@ use super::types::{ListPeople, PeoplePage, Whom};
 use crate::{
     access::{LeaveWorkspace, ManageWorkspaceMembers, ReadWorkspace, WorkspacePermit},
     error::{Conflict, Error},
+    idempotency::{self, types::RequestKey},
     members::types::Member,
     workspaces::store::delete_with_chats,
 };
@@ -87,10 +88,15 @@ pub(super) async fn add(
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
     whom: &Whom,
     role: Role,
+    key: Option<&RequestKey>,
     now: DateTime<Utc>,
-) -> Result<Member, Error> {
+) -> Result<Ensured<Member>, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
-    if !may_grant(permit.confirm(&mut tx).await?, role) {
+    let own = permit.confirm(&mut tx).await?;
+    if let Some(added) = idempotency::store::made_before(&mut tx, permit.user_id(), key).await? {
+        return member(&mut tx, permit.workspace_id(), UserId(added)).await.map(Ensured::Existing);
+    }
+    if !may_grant(own, role) {
         return Err(ABOVE);
     }
     let person = find(&mut tx, whom).await?.ok_or_else(|| whom.unknown())?;
@@ -108,9 +114,10 @@ pub(super) async fn add(
     .execute(&mut *tx)
     .await
     .map_err(|error| Error::by_constraint(error, &[("workspace_members_pkey", Conflict::AlreadyMember)]))?;
+    idempotency::store::note(&mut tx, permit.user_id(), key, person.0, now).await?;
     let member = member(&mut tx, permit.workspace_id(), person).await?;
     tx.commit().await?;
-    Ok(member)
+    Ok(Ensured::New(member))
 }
 
 async fn find(connection: &mut PgConnection, whom: &Whom) -> sqlx::Result<Option<UserId>> {
@@ -214,7 +221,7 @@ pub(super) async fn leave(
 }
 
 /// Somebody leaves by their own will. The last owner stays with the others, or takes the workspace along.
-async fn go(
+pub(crate) async fn go(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
     person: UserId,

@@ -1,0 +1,181 @@
+//! Statements about the life of accounts.
+
+use chat_core::{
+    caller::Caller,
+    chat::Role,
+    ids::{SessionId, UserId, WorkspaceId},
+    store::begin_write,
+    user::UserStatus,
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::types::AccountLine;
+use crate::{error::Error, users, workspaces::people};
+
+/// All accounts, oldest first.
+pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<AccountLine>> {
+    sqlx::query_as!(
+        AccountLine,
+        r#"
+        select id as "id: UserId", username, email as "email!", full_name, status as "status: UserStatus", created_at
+        from users where status <> 'Deleted' order by id
+        "#
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// The account that an id, an e-mail address or a username names.
+pub async fn find(pool: &PgPool, who: &str) -> sqlx::Result<Option<UserId>> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: UserId" from users
+        where status <> 'Deleted' and (id = $1 or lower(email) = lower($2) or username = lower($2))
+        "#,
+        who.parse::<Uuid>().ok(),
+        who,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Ends all sessions of a person and lets them open no other; again, when it was done already.
+pub async fn suspend(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut tx = begin_write(pool, None).await?;
+    set_status(&mut tx, user, UserStatus::Suspended, now).await?;
+    end_sessions(&mut tx, user, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Lets a suspended person sign in again.
+pub async fn restore(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut tx = begin_write(pool, None).await?;
+    set_status(&mut tx, user, UserStatus::Active, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn set_status(
+    connection: &mut PgConnection,
+    user: UserId,
+    status: UserStatus,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let set = sqlx::query!(
+        "update users set status = $2, updated_at = $3 where id = $1 and status <> 'Deleted'",
+        user.0,
+        status as UserStatus,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    if set.rows_affected() == 1 { Ok(()) } else { Err(Error::NotFound) }
+}
+
+/// Ends all sessions of a person; answers which were in force.
+async fn end_sessions(
+    connection: &mut PgConnection,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<SessionId>> {
+    sqlx::query_scalar!(
+        r#"
+        update sessions set revoked_at = $2, updated_at = $2
+        where user_id = $1 and revoked_at is null
+        returning id as "id: SessionId"
+        "#,
+        user.0,
+        now,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Deletes somebody's account, at an operator's word.
+///
+/// # Errors
+/// A conflict for the last owner of a workspace with other people.
+pub async fn delete(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut tx = begin_write(pool, None).await?;
+    erase(&mut tx, user, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Deletes the caller's account, whose password has been compared with `password_hash`; answers which sessions
+/// ended with it.
+pub(crate) async fn delete_own(
+    pool: &PgPool,
+    caller: Caller,
+    password_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, Error> {
+    let user = caller.user_id();
+    let mut tx = begin_write(pool, Some(user)).await?;
+    let unchanged = sqlx::query_scalar!(
+        r#"select exists (select from users where id = $1 and password_hash = $2) as "unchanged!""#,
+        user.0,
+        password_hash,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !unchanged {
+        return Err(users::store::wrong_password());
+    }
+    let ended = erase(&mut tx, user, now).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// Takes a person out of everything and erases what tells who it was. What they wrote stays, by `Deleted user`.
+async fn erase(
+    connection: &mut PgConnection,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, Error> {
+    for (workspace, role) in workspaces_of(connection, user).await? {
+        people::store::go(connection, workspace, user, role, now).await?;
+    }
+    let ended = end_sessions(connection, user, now).await?;
+    forget_devices_and_keys(connection, user).await?;
+    // The handle is random: one that followed from the id could be taken by somebody else before.
+    let erased = sqlx::query!(
+        "update users
+         set status = 'Deleted', email = null, password_hash = null, full_name = 'Deleted user', avatar_url = null,
+            username = 'deleted-' || substr(md5(gen_random_uuid()::text), 1, 24), updated_at = $2
+         where id = $1 and status <> 'Deleted'",
+        user.0,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    if erased.rows_affected() == 1 { Ok(ended) } else { Err(Error::NotFound) }
+}
+
+async fn workspaces_of(
+    connection: &mut PgConnection,
+    user: UserId,
+) -> sqlx::Result<Vec<(WorkspaceId, Role)>> {
+    let rows = sqlx::query!(
+        r#"
+        select wm.workspace_id as "id: WorkspaceId", wm.role as "role: Role"
+        from workspace_members wm join workspaces w on w.id = wm.workspace_id and w.deleted_at is null
+        where wm.user_id = $1 order by wm.workspace_id
+        "#,
+        user.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.role)).collect())
+}
+
+async fn forget_devices_and_keys(connection: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("update sessions set user_agent = null, ip = null where user_id = $1", user.0)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from idempotency_keys where user_id = $1", user.0).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Deleted chats are purged after some time, and nobody hears of it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use fechatter_tests::Site;
+use serde_json::json;
+
+async fn count(site: &Site, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&site.pool).await.expect("a count")
+}
+
+/// A server cleans up when it starts.
+async fn clean_up(site: &Site) {
+    let server = site.another_rest();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_chat_is_purged_after_a_month_in_silence() {
+    let site = Site::start().await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let workspace = ann.make_workspace("Acme").await;
+    ann.welcome(&workspace, &bob).await;
+    let kept = ann.make_chat(&workspace, "Group", &[&bob]).await;
+    let gone = ann.make_chat(&workspace, "Group", &[&bob]).await;
+    let first = ann.send(&gone, "first").await;
+    let reply = json!({ "content": "a reply", "reply_to": first["id"] });
+    bob.post(&format!("/api/chats/{gone}/messages"), reply).await.expect(201);
+    ann.send(&kept, "kept").await;
+    // More than a batch holds.
+    sqlx::query(
+        "insert into messages (id, chat_id, seq, sender_id, content)
+         select gen_random_uuid(), $1::uuid, n, $2::uuid, 'x' from generate_series(3, 2500) n",
+    )
+    .bind(&gone)
+    .bind(&ann.id)
+    .execute(&site.pool)
+    .await
+    .expect("messages");
+    ann.delete(&format!("/api/chats/{gone}")).await.expect(204);
+    let events = count(&site, "select max(id) from events").await;
+
+    site.clock.advance(TimeDelta::days(29));
+    clean_up(&site).await;
+    assert_eq!(count(&site, "select count(*) from messages").await, 2501);
+
+    site.clock.advance(TimeDelta::days(2));
+    clean_up(&site).await;
+    assert_eq!(count(&site, "select count(*) from messages").await, 1);
+    assert_eq!(count(&site, "select count(*) from chat_members").await, 2);
+    assert_eq!(count(&site, "select count(*) from chats").await, 1);
+    assert_eq!(count(&site, "select max(id) from events").await, events, "nobody is told");
+}
