@@ -104,6 +104,8 @@ impl Client {
         {
             chat["last_read_seq"] = json!(seq);
         }
+        // A hidden chat comes back with its next message.
+        chat["hidden"] = json!(false);
         // Both are derived, as the server derives them.
         let alive = |message: &&Value| message["kind"] == "User" && message["deleted_at"].is_null();
         let unread = |message: &&Value| {
@@ -141,6 +143,10 @@ impl Client {
             "description_changed" => {
                 chat["description"] = data["description"].clone();
                 chat["updated_at"] = data["updated_at"].clone();
+            }
+            "settings_changed" => {
+                chat["notify_level"] = data["notify_level"].clone();
+                chat["hidden"] = data["hidden"].clone();
             }
             "archived" | "unarchived" => chat["archived_at"] = data["archived_at"].clone(),
             "role_changed" if about_me => {
@@ -277,6 +283,9 @@ async fn every_event_leads_from_the_old_state_to_the_new_one() {
     bobs.follows("message_delete", "").await;
     bob.put(&format!("{path}/unread"), json!({ "message_id": first["id"] })).await.expect(200);
     bobs.follows("read", "").await;
+
+    bob.patch(&format!("{members}/me"), json!({ "notify_level": "Mentions" })).await.expect(200);
+    bobs.follows("chat_update", "settings_changed").await;
 
     ann.put(&path, json!({ "name": "renamed" })).await.expect(200);
     bobs.follows("chat_update", "name_changed").await;
