@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt prepare openapi permissions deny tools postgres
+.PHONY: help run test check fmt prepare openapi permissions fuzz deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ openapi: tools ## renew openapi.json after a change of a route
 permissions: tools ## renew docs/permissions.md after a change of the permission matrix
 	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- permissions > docs/permissions.md.part
 	@mv docs/permissions.md.part docs/permissions.md
+
+fuzz: tools postgres ## send all sorts of requests to a server of its own, for some minutes; see docs/fuzzing.md
+	@$(OFFLINE) $(CARGO) build --quiet -p fechatter
+	@scripts/fuzz.sh
 
 deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny check

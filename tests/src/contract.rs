@@ -251,7 +251,7 @@ mod tests {
             it.as_object_mut().expect("an object").remove("description");
         });
         assert!(without.contains("description"), "{without}");
-        assert!(breach("POST", WORKSPACES, 200, &[], "").contains("status"));
+        assert!(breach("POST", WORKSPACES, 204, &[], "").contains("status"));
         assert!(breach("PUT", WORKSPACES, 404, &[], "").contains("operation"));
         assert!(breach("PUT", WORKSPACES, 405, &[], "").contains("type"));
         assert!(breach("GET", WORKSPACES, 200, &[], "").contains("X-Event-Id"));
