@@ -49,6 +49,7 @@ impl Input for IdempotencyKey {
             ))
             .schema(Some(String::schema()));
         operation.parameters(vec![header.build()]);
+        operation.refuses(&[400]);
     }
 }
 

@@ -87,6 +87,7 @@ pub struct NewInvite {
     /// What people accept it with. Only its hash is kept, so a repeated request (`Idempotency-Key`) is answered
     /// without it: who lost the first answer revokes the invite and makes another.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub token: Option<String>,
 }
 
