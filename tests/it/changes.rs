@@ -2,31 +2,11 @@
 
 use std::time::Duration;
 
-use fechatter_tests::{Actor, Answer, Site, actor::id_of};
+use fechatter_tests::{Actor, Answer, Room, actor::id_of};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 const QUIET: Duration = Duration::from_millis(300);
-
-struct Room {
-    site: Site,
-    ann: Actor,
-    bob: Actor,
-    cid: Actor,
-    workspace: String,
-    chat: String,
-}
-
-/// A chat that ann owns, with bob and cid in it.
-async fn room(chat_type: &str) -> Room {
-    let site = Site::start().await;
-    let (ann, bob, cid) = (site.sign_up("ann").await, site.sign_up("bob").await, site.sign_up("cid").await);
-    let workspace = ann.make_workspace("Acme").await;
-    ann.welcome(&workspace, &bob).await;
-    ann.welcome(&workspace, &cid).await;
-    let chat = ann.make_chat(&workspace, chat_type, &[&bob, &cid]).await;
-    Room { site, ann, bob, cid, workspace, chat }
-}
 
 fn path(chat: &str, message: &Value) -> String {
     format!("/api/chats/{chat}/messages/{}", id_of(message))
@@ -38,7 +18,7 @@ async fn edit(person: &Actor, path: &str, content: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_author_edits_and_the_chat_sees_what_it_said_before() {
-    let Room { ann, bob, chat, .. } = room("Group").await;
+    let Room { ann, bob, chat, .. } = Room::of_three("Group").await;
     let mut stream = ann.stream(None).await;
     let sent = bob.send(&chat, "frist").await;
     let path = path(&chat, &sent);
@@ -83,7 +63,7 @@ async fn the_author_edits_and_the_chat_sees_what_it_said_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_is_refused_to_all_but_the_author() {
-    let Room { site, ann, bob, cid, workspace, chat } = room("PublicChannel").await;
+    let Room { site, ann, bob, cid, workspace, chat } = Room::of_three("PublicChannel").await;
     let message = bob.send(&chat, "bob's").await;
     let path = path(&chat, &message);
     for person in [&ann, &cid] {
@@ -110,7 +90,7 @@ async fn an_edit_is_refused_to_all_but_the_author() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_with_a_key_and_edited_is_still_the_same_send() {
-    let Room { bob, chat, .. } = room("Group").await;
+    let Room { bob, chat, .. } = Room::of_three("Group").await;
     let messages = format!("/api/chats/{chat}/messages");
     let body = json!({ "content": "once", "client_id": "k" });
     let sent = bob.post(&messages, body.clone()).await.expect(201);
@@ -128,7 +108,7 @@ async fn what_was_sent_with_a_key_and_edited_is_still_the_same_send() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_delete_what() {
     for (chat_type, by_admin) in [("Group", 204), ("PrivateChannel", 204), ("PublicChannel", 204)] {
-        let Room { ann, bob, cid, chat, .. } = room(chat_type).await;
+        let Room { ann, bob, cid, chat, .. } = Room::of_three(chat_type).await;
         let message = bob.send(&chat, "bob's").await;
         let path = path(&chat, &message);
         cid.delete(&path).await.refuses(403, "forbidden");
@@ -148,7 +128,7 @@ async fn who_may_delete_what() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_single_chat_each_deletes_their_own() {
-    let Room { ann, bob, workspace, .. } = room("Group").await;
+    let Room { ann, bob, workspace, .. } = Room::of_three("Group").await;
     let chat = ann.make_chat(&workspace, "Single", &[&bob]).await;
     let path = path(&chat, &bob.send(&chat, "bob's").await);
     ann.delete(&path).await.refuses(403, "forbidden");
@@ -157,7 +137,7 @@ async fn in_a_single_chat_each_deletes_their_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn admins_of_the_workspace_delete_in_public_channels_only() {
-    let Room { ann, bob, cid, workspace, .. } = room("Group").await;
+    let Room { ann, bob, cid, workspace, .. } = Room::of_three("Group").await;
     // Bob's chats; ann owns the workspace and is in neither.
     let public = bob.make_chat(&workspace, "PublicChannel", &[&cid]).await;
     let private = bob.make_chat(&workspace, "PrivateChannel", &[&cid]).await;
@@ -175,7 +155,7 @@ async fn admins_of_the_workspace_delete_in_public_channels_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archived_chat_keeps_its_messages_as_they_are() {
-    let Room { ann, bob, chat, .. } = room("Group").await;
+    let Room { ann, bob, chat, .. } = Room::of_three("Group").await;
     let (kept, gone) = (bob.send(&chat, "kept").await, bob.send(&chat, "gone").await);
     bob.delete(&path(&chat, &gone)).await.expect(204);
     ann.act(&format!("/api/chats/{chat}/archive")).await.expect(200);
@@ -191,7 +171,7 @@ async fn an_archived_chat_keeps_its_messages_as_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_rolls_the_last_message_back_and_unread_drops() {
-    let Room { ann, bob, chat, .. } = room("Group").await;
+    let Room { ann, bob, chat, .. } = Room::of_three("Group").await;
     let first = bob.send(&chat, "1").await;
     let second = bob.send(&chat, "2").await;
     let entry = async || ann.chat_in_list(&chat).await;
@@ -238,7 +218,7 @@ async fn tables_with(pool: &PgPool, text: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_content_is_gone_from_every_table_and_replay() {
-    let Room { site, ann, bob, chat, .. } = room("Group").await;
+    let Room { site, ann, bob, chat, .. } = Room::of_three("Group").await;
     let mut live = ann.stream(None).await;
     let start = ann.get("/api/chats").await.event_id();
     let sent = bob.send(&chat, "the s3cret plan").await;
@@ -282,7 +262,7 @@ async fn deleted_content_is_gone_from_every_table_and_replay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_psql_changes_is_kept_and_erased_the_same_way() {
-    let Room { site, ann, bob, chat, .. } = room("Group").await;
+    let Room { site, ann, bob, chat, .. } = Room::of_three("Group").await;
     let sent = bob.send(&chat, "by bob").await;
     let path = path(&chat, &sent);
     let run = async |sql: &'static str| {
@@ -297,7 +277,7 @@ async fn what_psql_changes_is_kept_and_erased_the_same_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn marking_as_unread_is_the_way_back() {
-    let Room { ann, bob, chat, .. } = room("Group").await;
+    let Room { ann, bob, chat, .. } = Room::of_three("Group").await;
     let mut sent = Vec::new();
     for content in ["1", "2", "3", "4"] {
         sent.push(ann.send(&chat, content).await);
@@ -332,7 +312,7 @@ const ROUNDS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_races_a_deletion() {
-    let Room { site, ann, bob, chat, .. } = room("Group").await;
+    let Room { site, ann, bob, chat, .. } = Room::of_three("Group").await;
     for round in 0..ROUNDS {
         let sent = bob.send(&chat, "before").await;
         let path = path(&chat, &sent);
@@ -353,7 +333,7 @@ async fn an_edit_races_a_deletion() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_edits_of_one_version_race() {
-    let Room { bob, chat, .. } = room("Group").await;
+    let Room { bob, chat, .. } = Room::of_three("Group").await;
     for round in 0..ROUNDS {
         let path = path(&chat, &bob.send(&chat, "before").await);
         let change = |content: &str| json!({ "content": content, "expected_version": 1 });
@@ -367,7 +347,7 @@ async fn two_edits_of_one_version_race() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_races_a_send() {
-    let Room { ann, bob, chat, .. } = room("Group").await;
+    let Room { ann, bob, chat, .. } = Room::of_three("Group").await;
     for round in 0..ROUNDS {
         let sent = bob.send(&chat, "old").await;
         let path = path(&chat, &sent);
@@ -387,7 +367,7 @@ async fn a_deletion_races_a_send() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_races_the_deletion_of_its_chat() {
-    let Room { ann, bob, workspace, .. } = room("Group").await;
+    let Room { ann, bob, workspace, .. } = Room::of_three("Group").await;
     for _ in 0..ROUNDS {
         let chat = ann.make_chat(&workspace, "Group", &[&bob]).await;
         let path = path(&chat, &bob.send(&chat, "x").await);

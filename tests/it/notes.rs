@@ -2,30 +2,10 @@
 
 use std::time::Duration;
 
-use fechatter_tests::{Actor, Site, actor::id_of};
+use fechatter_tests::{Actor, Room, actor::id_of};
 use serde_json::{Value, json};
 
 const QUIET: Duration = Duration::from_millis(300);
-
-struct Room {
-    site: Site,
-    ann: Actor,
-    bob: Actor,
-    cid: Actor,
-    workspace: String,
-    chat: String,
-}
-
-/// A chat that ann owns, with bob in it; cid is in the workspace.
-async fn room(chat_type: &str) -> Room {
-    let site = Site::start().await;
-    let (ann, bob, cid) = (site.sign_up("ann").await, site.sign_up("bob").await, site.sign_up("cid").await);
-    let workspace = ann.make_workspace("Acme").await;
-    ann.welcome(&workspace, &bob).await;
-    ann.welcome(&workspace, &cid).await;
-    let chat = ann.make_chat(&workspace, chat_type, &[&bob]).await;
-    Room { site, ann, bob, cid, workspace, chat }
-}
 
 /// Who is noted to have done what in the chat, oldest first.
 async fn notes(reader: &Actor, chat: &str) -> Vec<(String, Value)> {
@@ -49,7 +29,7 @@ async fn notes(reader: &Actor, chat: &str) -> Vec<(String, Value)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_a_chat_is_noted_once_and_in_order() {
-    let Room { site, ann, bob, cid, workspace, chat } = room("PublicChannel").await;
+    let Room { site, ann, bob, cid, workspace, chat } = Room::of_two("PublicChannel").await;
     let dan = site.sign_up("dan").await;
     ann.welcome(&workspace, &dan).await;
     assert_eq!(notes(&ann, &chat).await, [], "a new chat has none, and no first member either");
@@ -108,7 +88,7 @@ async fn what_changes_a_chat_is_noted_once_and_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_is_neither_unread_nor_the_last_message_nor_anybodys_to_change() {
-    let Room { ann, bob, cid, chat, .. } = room("PublicChannel").await;
+    let Room { ann, bob, cid, chat, .. } = Room::of_two("PublicChannel").await;
     ann.send(&chat, "hello").await;
     let path = format!("/api/chats/{chat}");
     bob.put(&format!("{path}/read"), json!({ "seq": 1 })).await.expect(200);
@@ -139,7 +119,7 @@ async fn a_note_is_neither_unread_nor_the_last_message_nor_anybodys_to_change() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_is_not_told_of_the_note() {
-    let Room { ann, bob, cid, workspace, .. } = room("Group").await;
+    let Room { ann, bob, cid, workspace, .. } = Room::of_two("Group").await;
     let chat = ann.make_chat(&workspace, "PrivateChannel", &[&bob, &cid]).await;
     let (mut bobs, mut cids) = (bob.stream(None).await, cid.stream(None).await);
     bob.delete(&format!("/api/chats/{chat}/members/me")).await.expect(204);
@@ -157,7 +137,7 @@ async fn who_goes_is_not_told_of_the_note() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn joining_races_with_sending_and_renaming() {
-    let Room { ann, bob, cid, workspace, .. } = room("Group").await;
+    let Room { ann, bob, cid, workspace, .. } = Room::of_two("Group").await;
     for _ in 0..50 {
         let chat = ann.make_chat(&workspace, "PublicChannel", &[&bob]).await;
         let path = format!("/api/chats/{chat}");

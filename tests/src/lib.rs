@@ -12,10 +12,12 @@ pub mod answer;
 pub mod cluster;
 pub mod contract;
 pub mod program;
+pub mod room;
 pub mod site;
 pub mod stream;
 
 pub use actor::Actor;
 pub use answer::Answer;
+pub use room::Room;
 pub use site::Site;
 pub use stream::{Received, Stream};

@@ -14,6 +14,7 @@ use chat_core::{
 use super::{
     store,
     types::{ChannelPage, ChatList, ChatView, CreateChat, ListChannels, ListChats, UpdateChat},
+    views,
 };
 use crate::{
     access::{self, ChatPermit, DeleteChat, HideChat, ReadChat, ReadWorkspace, WorkspacePermit},
@@ -32,7 +33,7 @@ pub async fn list(
         WorkspacePermit::<ReadWorkspace>::look_up(&state, caller, workspace_id).await?;
     }
     let mut snapshot = Snapshot::begin(&state.pool).await?;
-    let chats = store::of_caller(&mut snapshot.tx, caller, query.workspace_id).await?;
+    let chats = views::store::of_caller(&mut snapshot.tx, caller, query.workspace_id).await?;
     Ok(Listed { body: ChatList { chats }, position: snapshot.position })
 }
 
@@ -53,7 +54,7 @@ pub async fn get(
     permit: ChatPermit<ReadChat>,
 ) -> Result<Listed<ChatView>, Error> {
     let mut snapshot = Snapshot::begin(&state.pool).await?;
-    let body = store::view(&mut snapshot.tx, &permit).await?;
+    let body = views::store::view(&mut snapshot.tx, &permit).await?;
     Ok(Listed { body, position: snapshot.position })
 }
 
@@ -102,6 +103,6 @@ pub async fn channels(
     Query(query): Query<ListChannels>,
 ) -> Result<Listed<ChannelPage>, Error> {
     let mut snapshot = Snapshot::begin(&state.pool).await?;
-    let body = store::channels(&mut snapshot.tx, &permit, &query).await?;
+    let body = views::store::channels(&mut snapshot.tx, &permit, &query).await?;
     Ok(Listed { body, position: snapshot.position })
 }

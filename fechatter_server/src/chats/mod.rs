@@ -3,3 +3,4 @@
 pub mod handlers;
 pub mod store;
 pub mod types;
+pub(crate) mod views;

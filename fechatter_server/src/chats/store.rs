@@ -1,169 +1,26 @@
-//! Statements about chats.
+//! Statements that change chats.
 
 use chat_core::{
-    caller::Caller,
-    chat::{ChatType, NotifyLevel, Role},
-    http::{answer::Ensured, page::cut},
-    ids::{ChatId, MessageId, UserId, WorkspaceId},
+    chat::ChatType,
+    http::answer::Ensured,
+    ids::{ChatId, UserId, WorkspaceId},
     message::SystemNote,
     permission::{ChatAction, Verdict},
     store::begin_write,
-    user::Person,
 };
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::types::{Channel, ChannelPage, ChatView, CreateChat, LastMessage, ListChannels, UpdateChat};
+use super::{
+    types::{ChatView, CreateChat, UpdateChat},
+    views::store::{one, view},
+};
 use crate::{
-    access::{self, ChatPermit, ChatRight, DeleteChat, HideChat, ReadWorkspace, WorkspacePermit},
+    access::{self, ChatPermit, DeleteChat, HideChat, WorkspacePermit},
     error::Error,
     idempotency::{self, types::Once},
     messages::store::note,
 };
-
-struct Row {
-    id: ChatId,
-    name: String,
-    description: Option<String>,
-    chat_type: ChatType,
-    workspace_id: WorkspaceId,
-    role: Option<Role>,
-    last_read_seq: Option<i64>,
-    notify_level: Option<NotifyLevel>,
-    hidden: bool,
-    unread_count: i64,
-    last_seq: i64,
-    created_by: UserId,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    archived_at: Option<DateTime<Utc>>,
-    peer_id: Option<UserId>,
-    peer_name: Option<String>,
-    peer_username: Option<String>,
-    peer_avatar_url: Option<String>,
-    message_id: Option<MessageId>,
-    message_content: Option<String>,
-    message_sender_id: Option<UserId>,
-    message_sender_name: Option<String>,
-    message_created_at: Option<DateTime<Utc>>,
-}
-
-impl Row {
-    fn peer(&mut self) -> Option<Person> {
-        Some(Person {
-            id: self.peer_id?,
-            name: self.peer_name.take()?,
-            username: self.peer_username.take()?,
-            avatar_url: self.peer_avatar_url.take(),
-        })
-    }
-
-    fn last_message(&mut self) -> Option<LastMessage> {
-        Some(LastMessage {
-            id: self.message_id?,
-            content: self.message_content.take()?,
-            sender_id: self.message_sender_id?,
-            sender_name: self.message_sender_name.take()?,
-            created_at: self.message_created_at?,
-        })
-    }
-}
-
-impl From<Row> for ChatView {
-    fn from(mut row: Row) -> Self {
-        Self {
-            peer: row.peer(),
-            last_message: row.last_message(),
-            id: row.id,
-            name: row.name,
-            description: row.description,
-            chat_type: row.chat_type,
-            workspace_id: row.workspace_id,
-            role: row.role,
-            unread_count: row.unread_count,
-            last_read_seq: row.last_read_seq,
-            notify_level: row.notify_level,
-            hidden: row.hidden,
-            last_seq: row.last_seq,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            archived_at: row.archived_at,
-        }
-    }
-}
-
-/// `query_as!` for chats as the person of parameter $1 sees them.
-macro_rules! chats {
-    ($from:literal, $($argument:expr),+ $(,)?) => {
-        sqlx::query_as!(
-            Row,
-            r#"
-            select c.id as "id: ChatId", c.description, c.chat_type as "chat_type: ChatType",
-                c.workspace_id as "workspace_id: WorkspaceId", cm.role as "role?: Role",
-                cm.last_read_seq as "last_read_seq?", cm.notify_level as "notify_level?: NotifyLevel",
-                coalesce(cm.hidden_seq >= c.last_seq, false) as "hidden!", c.last_seq, c.created_by as "created_by: UserId",
-                c.created_at, c.updated_at, c.archived_at,
-                coalesce(c.name, peer.full_name, (
-                    select string_agg(p.full_name, ', ' order by p.full_name) from (
-                        select u.full_name from chat_members o join users u on u.id = o.user_id
-                        where o.chat_id = c.id and o.user_id <> $1 order by o.joined_at, o.user_id limit 5
-                    ) p
-                ), '') as "name!",
-                case when c.last_seq > cm.last_read_seq then count_unread(c.id, $1, cm.last_read_seq)
-                    else 0 end as "unread_count!",
-                peer.id as "peer_id?: UserId", peer.full_name as "peer_name?",
-                peer.username as "peer_username?", peer.avatar_url as "peer_avatar_url?",
-                lm.id as "message_id?: MessageId", lm.content as "message_content?",
-                lm.sender_id as "message_sender_id?: UserId", lm.full_name as "message_sender_name?",
-                lm.created_at as "message_created_at?"
-            from chats c
-            left join chat_members cm on cm.chat_id = c.id and cm.user_id = $1
-            left join users peer on c.chat_type = 'Single' and peer.id = case
-                when split_part(c.dm_key, ':', 1) = $1::uuid::text then split_part(c.dm_key, ':', 2)
-                else split_part(c.dm_key, ':', 1) end::uuid
-            left join lateral (
-                select m.id, m.content, m.sender_id, m.created_at, s.full_name
-                from messages m join users s on s.id = m.sender_id
-                where m.chat_id = c.id and m.kind = 'User' and m.deleted_at is null
-                order by m.seq desc limit 1
-            ) lm on true
-            where c.deleted_at is null "# + $from,
-            $($argument),+
-        )
-    };
-}
-
-/// The caller's chats that are not hidden, latest activity first.
-pub(super) async fn of_caller(
-    connection: &mut PgConnection,
-    caller: Caller,
-    workspace_id: Option<WorkspaceId>,
-) -> sqlx::Result<Vec<ChatView>> {
-    let rows = chats!(
-        "and cm.user_id is not null and (cm.hidden_seq is null or cm.hidden_seq < c.last_seq)
-         and ($2::uuid is null or c.workspace_id = $2)
-         order by coalesce(lm.created_at, c.created_at) desc, c.id desc",
-        caller.user_id().0,
-        workspace_id.map(|id| id.0) as Option<uuid::Uuid>,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(ChatView::from).collect())
-}
-
-/// The chat of a proof, as the person of the proof sees it.
-pub(crate) async fn view<R: ChatRight>(
-    connection: &mut PgConnection,
-    permit: &ChatPermit<R>,
-) -> Result<ChatView, Error> {
-    one(connection, permit.chat_id(), permit.user_id()).await
-}
-
-async fn one(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<ChatView, Error> {
-    let row = chats!("and c.id = $2", user_id.0, chat_id.0);
-    row.fetch_optional(connection).await?.map(ChatView::from).ok_or(Error::NotFound)
-}
 
 /// A chat that somebody made, unless they have lost sight of it since.
 async fn visible(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> Result<ChatView, Error> {
@@ -400,32 +257,4 @@ pub(super) async fn delete(pool: &PgPool, permit: &ChatPermit<DeleteChat>) -> Re
     .await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// A page of a workspace's public channels.
-pub(super) async fn channels(
-    connection: &mut PgConnection,
-    permit: &WorkspacePermit<ReadWorkspace>,
-    query: &ListChannels,
-) -> sqlx::Result<ChannelPage> {
-    let mut channels = sqlx::query_as!(
-        Channel,
-        r#"
-        select c.id as "id: ChatId", coalesce(c.name, '') as "name!", c.description, c.created_at, c.archived_at,
-            exists (select from chat_members cm where cm.chat_id = c.id and cm.user_id = $2) as "joined!"
-        from chats c
-        where c.workspace_id = $1 and c.chat_type = 'PublicChannel' and c.deleted_at is null
-            and ($3::uuid is null or c.id > $3)
-        order by c.id
-        limit $4
-        "#,
-        permit.workspace_id().0,
-        permit.user_id().0,
-        query.after.map(|id| id.0),
-        query.limit + 1,
-    )
-    .fetch_all(connection)
-    .await?;
-    let has_more = cut(&mut channels, query.limit);
-    Ok(ChannelPage { channels, has_more })
 }

@@ -86,7 +86,7 @@ pub(super) async fn join(pool: &PgPool, permit: &ChatPermit<JoinChat>) -> Result
     if !insert(&mut tx, permit.chat_id(), &[permit.user_id().0]).await?.is_empty() {
         note(&mut tx, permit, &SystemNote::MemberJoined).await?;
     }
-    let view = chats::store::view(&mut tx, permit).await?;
+    let view = chats::views::store::view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)
 }
@@ -129,7 +129,7 @@ pub(super) async fn change_settings(
     )
     .execute(&mut *tx)
     .await?;
-    let view = chats::store::view(&mut tx, permit).await?;
+    let view = chats::views::store::view(&mut tx, permit).await?;
     tx.commit().await?;
     Ok(view)
 }

@@ -1,0 +1,3 @@
+//! Chats as people see them.
+
+pub(crate) mod store;
