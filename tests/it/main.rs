@@ -4,6 +4,7 @@ mod access_matrix;
 mod accounts;
 mod bad_input;
 mod changes;
+mod chat_lists;
 mod chat_settings;
 mod chats;
 mod convergence;
