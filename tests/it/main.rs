@@ -21,6 +21,7 @@ mod purge;
 mod races;
 mod refusals;
 mod rooms;
+mod sending;
 mod spec;
 mod stream;
 mod two_binaries;
