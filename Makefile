@@ -47,11 +47,11 @@ fuzz: tools postgres ## send all sorts of requests to a server of its own, for s
 
 bench: tools postgres ## measure sends, streams and reads beside the machine's limits, for about a quarter of an hour
 	@$(OFFLINE) $(CARGO) build --release -p fechatter_server -p notify_server -p fechatter_bench
-	@$(OFFLINE) $(CARGO) run --release --quiet -p fechatter_bench -- full $(BENCH)
+	@"$${CARGO_TARGET_DIR:-target}/release/fechatter_bench" full $(BENCH)
 
 bench-quick: tools postgres ## the same in some minutes; BENCH='--only sends,history' measures only these
 	@$(OFFLINE) $(CARGO) build --release -p fechatter_server -p notify_server -p fechatter_bench
-	@$(OFFLINE) $(CARGO) run --release --quiet -p fechatter_bench -- quick $(BENCH)
+	@"$${CARGO_TARGET_DIR:-target}/release/fechatter_bench" quick $(BENCH)
 
 deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny check

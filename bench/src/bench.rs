@@ -18,6 +18,9 @@ use crate::{
     usage,
 };
 
+/// Messages in each chat of a site that has just come into use: what is called none.
+pub(crate) const FEW: u32 = 20;
+
 /// A run. Ends in the order of its fields: servers before the database, the folder last.
 pub(crate) struct Bench {
     pub(crate) plan: &'static Plan,
@@ -39,7 +42,7 @@ impl Bench {
     pub(crate) async fn start(plan: &'static Plan) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fechatter-bench-").tempdir()?;
         let cluster = Cluster::start(folder.path()).await?;
-        let site = Site::start(&cluster, "fechatter", folder.path().to_owned()).await?;
+        let site = Site::start(&cluster, "fechatter", folder.path().to_owned(), FEW).await?;
         let bare = Bare::start(folder.path()).await?;
         let pgbench = Pgbench::find(cluster.programs(), &site.database_url, folder.path()).await;
         if pgbench.is_none() {

@@ -33,6 +33,8 @@ use crate::{
     requests::{self, Sends},
 };
 
+/// In microseconds; what takes longer counts as this.
+const LONGEST: u64 = 120_000_000;
 /// How long the last messages may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -143,7 +145,7 @@ async fn hear(
     all_heard: oneshot::Sender<Latencies>,
 ) -> anyhow::Result<()> {
     let mut lines = Lines::default();
-    let mut latencies = Latencies::new(3)?;
+    let mut latencies = Latencies::new_with_bounds(1, LONGEST, 3)?;
     let mut seen = vec![false; usize::try_from(schedule.messages)?];
     let mut all_heard = Some(all_heard);
     let mut twice = false;

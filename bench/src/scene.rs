@@ -17,7 +17,7 @@ pub(crate) const AUDIENCE: usize = 10_000;
 /// The most people who send at the same time.
 pub(crate) const SENDERS: usize = 256;
 /// Chats that messages are spread over.
-const SPREAD: usize = 100;
+pub(crate) const SPREAD: usize = 100;
 /// Chats in the lists that are read.
 pub(crate) const LISTS: [usize; 3] = [10, 100, 1_000];
 /// People with a list of each length.
@@ -54,8 +54,9 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Puts everybody into an empty database.
-    pub(crate) async fn make(pool: &PgPool, signing_key: PathBuf) -> anyhow::Result<Self> {
+    /// Puts everybody into an empty database, and so many messages into each of the chats that messages are spread
+    /// over.
+    pub(crate) async fn make(pool: &PgPool, signing_key: PathBuf, stored_each: u32) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let mut auth = Settings::read(None)?.auth;
         auth.private_key_file = signing_key;
@@ -81,6 +82,7 @@ impl Scene {
         let senders = ids(&people[..SENDERS]);
         let one = store::insert_chats(pool, workspace, 1, &senders).await?;
         let spread = store::insert_chats(pool, workspace, SPREAD, &senders).await?;
+        store::fill(pool, &spread, senders[0], stored_each, stored_each).await?;
         let mut audiences = Vec::new();
         for size in [100, 1_000, AUDIENCE] {
             let chats = store::insert_chats(pool, workspace, 1, &ids(&people[..size])).await?;

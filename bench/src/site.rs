@@ -14,6 +14,10 @@ use crate::{
     store, usage,
 };
 
+/// How long, and by how many, a site is used before anything counts.
+const WEAR_IN: Duration = Duration::from_secs(3);
+const WEAR_IN_SENDERS: usize = 16;
+
 /// A site under load.
 pub(crate) struct Site {
     pub(crate) rest: Process,
@@ -50,11 +54,17 @@ impl Run {
 }
 
 impl Site {
-    /// Makes a database, and starts the servers on it.
-    pub(crate) async fn start(cluster: &Cluster, name: &str, folder: PathBuf) -> anyhow::Result<Self> {
+    /// Makes a database with so many messages in each of the chats that messages are spread over, and starts the
+    /// servers on it.
+    pub(crate) async fn start(
+        cluster: &Cluster,
+        name: &str,
+        folder: PathBuf,
+        stored_each: u32,
+    ) -> anyhow::Result<Self> {
         let (database_url, pool) = store::make_database(cluster, name).await?;
         let (private, public) = make_key_files(&folder.join(format!("{name}-keys")))?;
-        let scene = Scene::make(&pool, private.clone()).await?;
+        let scene = Scene::make(&pool, private.clone(), stored_each).await?;
         let text = |path: PathBuf| path.display().to_string();
         let rest_variables = [
             ("FECHATTER_SERVER__PORT", "0".to_owned()),
@@ -68,7 +78,7 @@ impl Site {
             ("NOTIFY_DATABASE__URL", database_url.clone()),
             ("NOTIFY_AUTH__PUBLIC_KEY_FILE", text(public)),
         ];
-        Ok(Self {
+        let site = Self {
             rest: Process::start("fechatter_server", &[], &rest_variables, &folder).await?,
             notify: Process::start("notify_server", &[], &notify_variables, &folder).await?,
             scene,
@@ -77,7 +87,18 @@ impl Site {
             postmaster: cluster.postmaster,
             notify_variables,
             folder,
-        })
+        };
+        site.wear_in().await?;
+        Ok(site)
+    }
+
+    /// Sends for a while, so that PostgreSQL plans for tables with something in them, as it does on any site that
+    /// has been in use for some minutes: until the first statistics it plans for empty ones.
+    async fn wear_in(&self) -> anyhow::Result<()> {
+        store::settle(&self.pool).await?;
+        self.load(self.senders(WEAR_IN_SENDERS, true), WEAR_IN / 2, WEAR_IN / 2).await?;
+        store::settle(&self.pool).await?;
+        Ok(())
     }
 
     /// Puts a fresh `notify_server` in the place of the one that runs, whose memory has been used.
