@@ -53,6 +53,8 @@ pub(crate) struct Figure {
     pub(crate) limit: Option<Samples>,
     pub(crate) ours: Samples,
     pub(crate) target: Target,
+    /// How often something happened that must not; then the figure is missed, whatever its value.
+    pub(crate) faults: usize,
 }
 
 impl Figure {
@@ -66,7 +68,9 @@ impl Figure {
 
     fn verdict(&self) -> &'static str {
         let value = self.judged().median();
-        if self.target.aim.holds(value) {
+        if self.faults > 0 {
+            "**missed**"
+        } else if self.target.aim.holds(value) {
             "aim"
         } else if self.target.reach.holds(value) {
             "reached"
@@ -233,7 +237,14 @@ mod tests {
     fn figure(ours: f64, limit: Option<f64>, target: Target) -> Figure {
         let samples = |value| [value].into_iter().collect();
         let name = "sends".to_owned();
-        Figure { name, unit: Unit::PerSecond, limit: limit.map(samples), ours: samples(ours), target }
+        Figure {
+            name,
+            unit: Unit::PerSecond,
+            limit: limit.map(samples),
+            ours: samples(ours),
+            target,
+            faults: 0,
+        }
     }
 
     #[test]
@@ -250,6 +261,7 @@ mod tests {
         assert_eq!([49.0, 50.0, 100.0].map(verdict), ["**missed**", "reached", "aim"]);
         let less = Target { reach: Bound::AtMost(150.0), aim: Bound::AtMost(80.0) };
         let verdict = |ours| figure(ours, None, less).verdict();
+        assert_eq!(Figure { faults: 1, ..figure(80.0, None, less) }.verdict(), "**missed**");
         assert_eq!([151.0, 150.0, 80.0].map(verdict), ["**missed**", "reached", "aim"]);
     }
 
