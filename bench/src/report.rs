@@ -209,7 +209,8 @@ pub(crate) fn number(value: f64) -> String {
         value if !value.is_finite() => "–".to_owned(),
         value if value >= 100.0 => grouped(&format!("{value:.0}")),
         value if value >= 10.0 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
+        value if value >= 0.1 => format!("{value:.2}"),
+        value => format!("{value:.3}"),
     }
 }
 
@@ -249,8 +250,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let shown = [21_300.4, 1_234_567.0, 999.6, 42.26, 0.456].map(number);
-        assert_eq!(shown, ["21,300", "1,234,567", "1,000", "42.3", "0.46"]);
+        let shown = [21_300.4, 1_234_567.0, 999.6, 42.26, 0.456, 0.0123].map(number);
+        assert_eq!(shown, ["21,300", "1,234,567", "1,000", "42.3", "0.46", "0.012"]);
         assert_eq!(number(f64::NAN), "–");
     }
 
