@@ -6,10 +6,10 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::ready,
+    task::{Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -48,6 +48,7 @@ struct Tally {
     streams: u64,
     opened: AtomicU64,
     failed: AtomicU64,
+    first_failure: OnceLock<String>,
     messages: AtomicU64,
     /// Of each stream.
     each: Vec<AtomicU32>,
@@ -66,10 +67,12 @@ struct Goal {
 }
 
 impl Tally {
-    fn note(&self, stream: usize, arrival: Arrival) {
+    /// An error ends the stream.
+    fn note(&self, stream: usize, arrival: Arrival) -> anyhow::Result<()> {
         match arrival {
             Arrival::Hello => {
-                if self.opened.fetch_add(1, Relaxed) + 1 + self.failed.load(Relaxed) == self.streams {
+                self.opened.fetch_add(1, Relaxed);
+                if self.all_tried() {
                     self.progress.notify_one();
                 }
             }
@@ -82,12 +85,19 @@ impl Tally {
                 }
             }
             Arrival::Status(200) => {}
-            Arrival::Status(_) | Arrival::Broken => self.fail(),
+            Arrival::Status(status) => bail!("it was answered {status}"),
+            Arrival::Broken => bail!("the server sent `bye` or `reset`"),
         }
+        Ok(())
+    }
+
+    /// Whether each stream has been opened, or has failed.
+    fn all_tried(&self) -> bool {
+        self.opened.load(Relaxed) + self.failed.load(Relaxed) >= self.streams
     }
 
     fn advance(&self, messages: u64) {
-        let mut goal = self.goal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut goal = self.goal();
         if messages >= goal.messages && goal.reached.is_none() {
             goal.reached = Some(Instant::now());
         }
@@ -95,19 +105,30 @@ impl Tally {
         self.progress.notify_one();
     }
 
-    fn fail(&self) {
+    fn goal(&self) -> MutexGuard<'_, Goal> {
+        self.goal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, error: &anyhow::Error) {
         self.failed.fetch_add(1, Relaxed);
+        // Who comes second fails for the same reason, or because of the first.
+        self.first_failure.get_or_init(|| format!("{error:#}"));
         self.progress.notify_one();
     }
 }
 
 impl Audience {
-    /// Opens a stream with each of the requests, all at once.
-    pub(crate) async fn open(address: SocketAddr, requests: Vec<Vec<u8>>) -> anyhow::Result<Self> {
+    /// Opens a stream with each of the requests, so many at once.
+    pub(crate) async fn open(
+        address: SocketAddr,
+        requests: Vec<Vec<u8>>,
+        at_once: usize,
+    ) -> anyhow::Result<Self> {
         let tally = Arc::new(Tally {
             streams: u64::try_from(requests.len())?,
             opened: AtomicU64::default(),
             failed: AtomicU64::default(),
+            first_failure: OnceLock::new(),
             messages: AtomicU64::default(),
             each: requests.iter().map(|_| AtomicU32::default()).collect(),
             goal: Mutex::default(),
@@ -115,20 +136,30 @@ impl Audience {
             turns: Arc::new(Semaphore::new(0)),
         });
         let begin = Instant::now();
+        let doors = Arc::new(Semaphore::new(at_once));
         let mut streams = JoinSet::new();
         for (stream, request) in requests.into_iter().enumerate() {
-            let tally = tally.clone();
+            let (tally, doors) = (tally.clone(), doors.clone());
             streams.spawn(async move {
-                if follow(address, request, |arrival| tally.note(stream, arrival)).await.is_err() {
-                    tally.fail();
+                let mut door = doors.acquire_owned().await.ok();
+                let arrived = |arrival| {
+                    door = None;
+                    tally.note(stream, arrival)
+                };
+                if let Err(error) = follow(address, request, arrived).await {
+                    tally.fail(&error);
                 }
             });
         }
-        let all_there = || tally.opened.load(Relaxed) + tally.failed.load(Relaxed) >= tally.streams;
-        wait_until(&tally, all_there).await;
+        wait_until(&tally, || tally.all_tried()).await;
         let opened = usize::try_from(tally.opened.load(Relaxed))?;
         let refused = tally.each.len() - opened;
         Ok(Self { opening: begin.elapsed(), refused, tally, streams })
+    }
+
+    /// Why the first stream failed, if one did.
+    pub(crate) fn first_failure(&self) -> &str {
+        self.tally.first_failure.get().map_or("nobody knows", String::as_str)
     }
 
     /// How many streams are to be reached.
@@ -138,21 +169,22 @@ impl Audience {
 
     /// Sets the goal: `messages` more on each stream.
     pub(crate) fn expect(&self, messages: u64) {
-        let mut goal = self.tally.goal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut goal = self.tally.goal();
         let so_far = self.tally.messages.load(Relaxed);
         *goal = Goal { messages: so_far + messages * self.tally.streams, reached: None };
     }
 
     /// When the goal was reached: everything expected has come to everybody.
     pub(crate) async fn reached(&self) -> anyhow::Result<Instant> {
-        let goal = || self.tally.goal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        wait_until(&self.tally, || goal().reached.is_some() || self.tally.failed.load(Relaxed) > 0).await;
-        let (wanted, reached) = (goal().messages, goal().reached);
+        let failed = || self.tally.failed.load(Relaxed) > 0;
+        wait_until(&self.tally, || self.tally.goal().reached.is_some() || failed()).await;
+        let Goal { messages: wanted, reached } = *self.tally.goal();
         let Some(reached) = reached else {
             bail!(
-                "{} of {wanted} deliveries came; {} streams broke",
+                "{} of {wanted} deliveries came; {} streams broke, the first because: {}",
                 self.tally.messages.load(Relaxed),
-                self.tally.failed.load(Relaxed)
+                self.tally.failed.load(Relaxed),
+                self.first_failure()
             );
         };
         let each = u32::try_from(wanted / self.tally.streams)?;
@@ -186,15 +218,24 @@ async fn wait_until(tally: &Tally, done: impl Fn() -> bool) {
     drop(timeout(PATIENCE, waiting).await);
 }
 
-/// Reads a stream to its end.
-pub(crate) async fn follow(
+/// Reads a stream until its end, or an error of `arrived`.
+async fn follow(
     address: SocketAddr,
     request: Vec<u8>,
-    arrived: impl FnMut(Arrival),
+    mut arrived: impl FnMut(Arrival) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut frames = Frames::default();
-    let mut arrived = arrived;
-    read(open(address, request).await?, |bytes| frames.feed(bytes, &mut arrived)).await
+    let stream = open(address, request).await?;
+    read(stream, |bytes| {
+        let mut result = Ok(());
+        frames.feed(bytes, |arrival| {
+            if result.is_ok() {
+                result = arrived(arrival);
+            }
+        });
+        result
+    })
+    .await
 }
 
 /// Connects, and asks.
@@ -207,15 +248,17 @@ pub(crate) async fn open(address: SocketAddr, request: Vec<u8>) -> anyhow::Resul
     Ok(stream)
 }
 
-/// Reads to the end, which is an error: streams go on.
-pub(crate) async fn read(mut stream: TcpStream, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+/// Reads until an error of `take`, or the end, which is one too: streams go on.
+pub(crate) async fn read(
+    mut stream: TcpStream,
+    mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     loop {
         let read = poll_fn(|cx| {
             BUFFER.with_borrow_mut(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);
                 ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer))?;
-                take(buffer.filled());
-                std::task::Poll::Ready(std::io::Result::Ok(buffer.filled().len()))
+                Poll::Ready(take(buffer.filled()).map(|()| buffer.filled().len()))
             })
         })
         .await?;

@@ -1,13 +1,16 @@
 //! A light HTTP/1.1 client: prepared requests, one at a time on a connection that stays open.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
+/// How long a single reply may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes of a reply that are kept.
 const BUFFER: usize = 1024 * 1024;
 /// Headers in a reply.
@@ -66,7 +69,7 @@ impl Connection {
 
     /// Sends a request that has to be answered with `expected`.
     pub(crate) async fn expect(&mut self, request: &[u8], expected: u16) -> anyhow::Result<()> {
-        let status = self.call(request).await?;
+        let status = timeout(PATIENCE, self.call(request)).await.context("no reply")??;
         ensure!(
             status == expected,
             "answered {status} instead of {expected}: {}",

@@ -9,10 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{anyhow, ensure};
-use tokio::{task::JoinSet, time::sleep};
+use anyhow::{Context, anyhow, ensure};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::{http::Connection, requests::Requests};
+
+/// How long the last answers may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Clients at work, until [`Load::stop`].
 pub(crate) struct Load {
@@ -91,10 +97,13 @@ impl Load {
     /// Ends it; each client gets the answer that it waits for.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.counts.stop.store(true, Relaxed);
-        while let Some(ended) = self.clients.join_next().await {
-            ended??;
-        }
-        Ok(())
+        let ending = async {
+            while let Some(ended) = self.clients.join_next().await {
+                ended??;
+            }
+            Ok(())
+        };
+        timeout(PATIENCE, ending).await.context("some requests are never answered")?
     }
 }
 

@@ -34,7 +34,10 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use nix::sys::resource::{Resource, setrlimit};
-use tokio::signal::ctrl_c;
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
 use crate::{bench::Bench, figures::Figures, report::Report};
 
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             tokio::select! {
                 result = run(arguments) => result,
-                interrupted = ctrl_c() => { interrupted?; bail!("interrupted") }
+                told = told_to_end() => { told?; bail!("ended before it was done") }
             }
         })
     });
@@ -112,6 +115,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         write(&file, &text)?;
     }
     Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn told_to_end() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        told = ctrl_c() => told,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// As root further than the system allows others.

@@ -166,10 +166,10 @@ async fn hear(
         {
             drop(all_heard.send(latencies.clone()));
         }
+        ensure!(!twice, "a message came twice");
+        Ok(())
     })
-    .await?;
-    ensure!(!twice, "a message came twice");
-    Ok(())
+    .await
 }
 
 #[cfg(test)]

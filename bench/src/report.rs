@@ -53,6 +53,8 @@ pub(crate) struct Figure {
     pub(crate) limit: Option<Samples>,
     pub(crate) ours: Samples,
     pub(crate) target: Target,
+    /// How often something happened that must not; then the figure is missed, whatever its value.
+    pub(crate) faults: usize,
 }
 
 impl Figure {
@@ -66,7 +68,9 @@ impl Figure {
 
     fn verdict(&self) -> &'static str {
         let value = self.judged().median();
-        if self.target.aim.holds(value) {
+        if self.faults > 0 {
+            "**missed**"
+        } else if self.target.aim.holds(value) {
             "aim"
         } else if self.target.reach.holds(value) {
             "reached"
@@ -205,7 +209,8 @@ pub(crate) fn number(value: f64) -> String {
         value if !value.is_finite() => "–".to_owned(),
         value if value >= 100.0 => grouped(&format!("{value:.0}")),
         value if value >= 10.0 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
+        value if value >= 0.1 => format!("{value:.2}"),
+        value => format!("{value:.3}"),
     }
 }
 
@@ -233,13 +238,20 @@ mod tests {
     fn figure(ours: f64, limit: Option<f64>, target: Target) -> Figure {
         let samples = |value| [value].into_iter().collect();
         let name = "sends".to_owned();
-        Figure { name, unit: Unit::PerSecond, limit: limit.map(samples), ours: samples(ours), target }
+        Figure {
+            name,
+            unit: Unit::PerSecond,
+            limit: limit.map(samples),
+            ours: samples(ours),
+            target,
+            faults: 0,
+        }
     }
 
     #[test]
     fn numbers_are_short() {
-        let shown = [21_300.4, 1_234_567.0, 999.6, 42.26, 0.456].map(number);
-        assert_eq!(shown, ["21,300", "1,234,567", "1,000", "42.3", "0.46"]);
+        let shown = [21_300.4, 1_234_567.0, 999.6, 42.26, 0.456, 0.0123].map(number);
+        assert_eq!(shown, ["21,300", "1,234,567", "1,000", "42.3", "0.46", "0.012"]);
         assert_eq!(number(f64::NAN), "–");
     }
 
@@ -250,6 +262,7 @@ mod tests {
         assert_eq!([49.0, 50.0, 100.0].map(verdict), ["**missed**", "reached", "aim"]);
         let less = Target { reach: Bound::AtMost(150.0), aim: Bound::AtMost(80.0) };
         let verdict = |ours| figure(ours, None, less).verdict();
+        assert_eq!(Figure { faults: 1, ..figure(80.0, None, less) }.verdict(), "**missed**");
         assert_eq!([151.0, 150.0, 80.0].map(verdict), ["**missed**", "reached", "aim"]);
     }
 

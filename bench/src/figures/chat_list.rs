@@ -72,6 +72,7 @@ pub(super) async fn measure(bench: &mut Bench, report: &mut Report) -> anyhow::R
         limit: Some(bare),
         ours: ours[judged].clone(),
         target: Target { reach: Bound::AtLeast(0.25), aim: Bound::AtLeast(0.5) },
+        faults: 0,
     });
     Ok(())
 }

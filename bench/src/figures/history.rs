@@ -46,6 +46,7 @@ pub(super) async fn measure(bench: &mut Bench, report: &mut Report) -> anyhow::R
         limit: Some(limit).filter(|limit| !limit.is_empty()),
         ours,
         target: Target { reach: Bound::AtLeast(0.35), aim: Bound::AtLeast(0.6) },
+        faults: 0,
     });
     Ok(())
 }

@@ -58,6 +58,7 @@ pub(super) async fn measure(bench: &mut Bench, report: &mut Report) -> anyhow::R
         limit: None,
         ours: ours.clone(),
         target,
+        faults: 0,
     };
     report.figures.push(figure("send → received, idle, p50", &idle.p50, target(4.0, 2.0)));
     report.figures.push(figure("send → received, idle, p99", &idle.p99, target(15.0, 5.0)));

@@ -122,6 +122,7 @@ fn put_down(found: Found, report: &mut Report) {
         limit: limit.clone(),
         ours,
         target: Target { reach: Bound::AtLeast(reach), aim: Bound::AtLeast(1.0) },
+        faults: 0,
     };
     report.figures.push(figure(
         "durable sends, 64 senders over 100 chats ÷ single-row inserts",
@@ -135,6 +136,7 @@ fn put_down(found: Found, report: &mut Report) {
         limit: None,
         ours: found.cpu,
         target: Target { reach: Bound::AtMost(150.0), aim: Bound::AtMost(80.0) },
+        faults: 0,
     });
     report.own_shares.extend([
         ("replies that are fixed".to_owned(), found.own_fixed),

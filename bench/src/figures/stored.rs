@@ -31,6 +31,7 @@ pub(super) async fn measure(bench: &mut Bench, report: &mut Report) -> anyhow::R
         limit: Some(limit),
         ours,
         target: Target { reach: Bound::AtLeast(0.8), aim: Bound::AtLeast(0.95) },
+        faults: 0,
     });
     Ok(())
 }
