@@ -48,13 +48,16 @@ impl DatabaseSettings {
             .connect_lazy_with(options))
     }
 
-    /// A pool of one connection, for a task that runs the same few statements over and over: they are planned once,
-    /// not anew for each array of parameters (PostgreSQL manual, section 20.7.4).
+    /// A pool of one connection, for a task that runs the same few statements over and over, which find their rows by
+    /// keys. They are planned once, not anew for each array of parameters; and by the indexes, although a table may be
+    /// small when they are planned (PostgreSQL manual, section 20.7).
     ///
     /// # Errors
     /// A URL that cannot be parsed, or none.
     pub fn writer_pool(&self, application: &str) -> Result<PgPool, SettingsError> {
-        let options = self.options(application)?.options([("plan_cache_mode", "force_generic_plan")]);
+        let options = self
+            .options(application)?
+            .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
         Ok(pool_options(1)
             .acquire_timeout(Duration::from_secs(self.acquire_timeout_s))
             .connect_lazy_with(options))

@@ -37,13 +37,7 @@ pub fn around(router: Router) -> Router {
                 .make_span_with(request_span)
                 .on_request(())
                 .on_failure(())
-                .on_response(|response: &Response, latency: Duration, _: &Span| {
-                    tracing::info!(
-                        status = response.status().as_u16(),
-                        latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-                        "answered"
-                    );
-                }),
+                .on_response(log_answer),
         )
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
@@ -97,6 +91,17 @@ fn request_span(request: &Request) -> Span {
         request_id,
         user_id = Empty,
     )
+}
+
+/// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
+fn log_answer(response: &Response, latency: Duration, _: &Span) {
+    let status = response.status().as_u16();
+    let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+    if response.status().is_server_error() {
+        tracing::warn!(status, latency_us, "answered");
+    } else {
+        tracing::debug!(status, latency_us, "answered");
+    }
 }
 
 /// Writes the body of a problem, which knows its request only here.
