@@ -11,6 +11,7 @@ pub mod actor;
 pub mod answer;
 pub mod cluster;
 pub mod contract;
+pub mod history;
 pub mod program;
 pub mod room;
 pub mod site;
