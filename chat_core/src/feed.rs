@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{
     PgPool,
@@ -21,7 +22,6 @@ use crate::{
     event::{Epoch, Event, EventKind, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     message::{Message, MessageKind, SystemNote},
-    store,
     user::Person,
 };
 
@@ -63,7 +63,7 @@ pub enum Batch {
 pub enum Gap {
     /// The feed has just started.
     Start,
-    /// Another log is in place of the one that was read, or its end is gone.
+    /// Another log is in place of the one that was read, or its end was cut off.
     Epoch,
     /// The events in between have been dropped.
     Expired,
@@ -74,7 +74,16 @@ pub struct EventFeed {
     pool: PgPool,
     bell: Arc<Notify>,
     listener: JoinHandle<()>,
-    cursor: Option<Position>,
+    cursor: Option<Cursor>,
+}
+
+/// Up to where a feed has read.
+#[derive(Clone, Debug)]
+struct Cursor {
+    position: Position,
+    /// When the event at the position was written; none at the log's beginning. It tells the event from another
+    /// one that got the same id after the log's end was cut off.
+    at: Option<DateTime<Utc>>,
 }
 
 impl Drop for EventFeed {
@@ -122,24 +131,85 @@ impl EventFeed {
         let Some(cursor) = &self.cursor else {
             return self.restart(Gap::Start).await.map(Some);
         };
-        let (log, events) = read_after(&self.pool, cursor.id, BATCH).await?;
-        if log.epoch != cursor.epoch || (!log.holds_cursor && cursor.id > log.dropped_through) {
-            return self.restart(Gap::Epoch).await.map(Some);
-        }
-        if cursor.id < log.dropped_through {
-            return self.restart(Gap::Expired).await.map(Some);
+        let (log, events) = read_after(&self.pool, cursor.position.id, BATCH).await?;
+        match cursor.judge(&log) {
+            Continuation::Whole => {}
+            Continuation::Expired => return self.restart(Gap::Expired).await.map(Some),
+            Continuation::OtherLog => return self.restart(Gap::Epoch).await.map(Some),
+            Continuation::Cut => {
+                // Clients hold positions of the lost end, which only the epoch tells from those of the new one.
+                tracing::error!(
+                    position = %cursor.position,
+                    "the event log has lost its end: it gets a new epoch"
+                );
+                rotate_epoch(&self.pool, &cursor.position.epoch).await?;
+                return self.restart(Gap::Epoch).await.map(Some);
+            }
         }
         let Some(last) = events.last() else { return Ok(None) };
-        self.cursor = Some(Position { epoch: log.epoch, id: last.id });
+        self.cursor =
+            Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
     }
 
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
-        let mut connection = self.pool.acquire().await?;
-        let position = store::position(&mut connection).await?;
-        self.cursor = Some(position.clone());
+        let cursor = end(&self.pool).await?;
+        let position = cursor.position.clone();
+        self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }
+}
+
+/// How what a feed has read is continued in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Continuation {
+    /// By the events after the cursor.
+    Whole,
+    /// The events after the cursor have been dropped.
+    Expired,
+    /// The log has another epoch.
+    OtherLog,
+    /// The log has the same epoch, but not the event of the cursor: it was set back, and may have grown again.
+    Cut,
+}
+
+impl Cursor {
+    fn judge(&self, log: &LogState) -> Continuation {
+        let Position { epoch, id } = &self.position;
+        if log.epoch != *epoch {
+            Continuation::OtherLog
+        } else if *id < log.dropped_through {
+            Continuation::Expired
+        } else if log.cursor_at != self.at && *id > log.dropped_through {
+            Continuation::Cut
+        } else {
+            Continuation::Whole
+        }
+    }
+}
+
+/// The end of the log.
+async fn end(pool: &PgPool) -> sqlx::Result<Cursor> {
+    let row = sqlx::query!(
+        r#"
+        select s.epoch, coalesce(e.id, s.dropped_through) as "id!", e.at as "at?"
+        from stream_epoch s left join lateral (select id, at from events order by id desc limit 1) e on true
+        "#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(Cursor { position: Position { epoch: Epoch(row.epoch), id: row.id }, at: row.at })
+}
+
+/// Gives the log a new epoch, unless its epoch is not `known` any more; answers the epoch that it has then.
+///
+/// Every stream is told `reset` soon after, and every position that a client holds is of another log from then on.
+///
+/// # Errors
+/// What PostgreSQL says; on a standby that nothing can be written.
+pub async fn rotate_epoch(pool: &PgPool, known: &Epoch) -> sqlx::Result<Epoch> {
+    sqlx::query!("select rotate_epoch($1)", known.0).execute(pool).await?;
+    end(pool).await.map(|cursor| cursor.position.epoch)
 }
 
 fn backoff(failures: usize) -> Duration {
@@ -193,8 +263,8 @@ pub struct LogState {
     pub epoch: Epoch,
     /// Events up to here have been dropped.
     pub dropped_through: i64,
-    /// Whether the event of the cursor is there.
-    pub holds_cursor: bool,
+    /// When the event of the cursor was written; none when the log has no event of that id.
+    pub cursor_at: Option<DateTime<Utc>>,
 }
 
 /// The first `limit` events after `cursor`, joined with what they name, and the log's state at that moment.
@@ -203,7 +273,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
         Row,
         r#"
         select s.epoch, s.dropped_through,
-            ($1 = 0 or exists (select from events where id = $1)) as "holds_cursor!",
+            (select at from events where id = $1) as cursor_at,
             e.id as "id?", e.kind as "kind?", e.at as "at?",
             e.workspace_id as "workspace_id?: WorkspaceId", e.chat_id as "chat_id?: ChatId",
             e.user_id as "user_id?: UserId", e.actor_id as "actor_id?: UserId",
@@ -231,7 +301,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
     let log = LogState {
         epoch: Epoch(first.epoch.clone()),
         dropped_through: first.dropped_through,
-        holds_cursor: first.holds_cursor,
+        cursor_at: first.cursor_at,
     };
     Ok((log, rows.into_iter().filter_map(Row::into_event).collect()))
 }
@@ -239,10 +309,10 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
 struct Row {
     epoch: String,
     dropped_through: i64,
-    holds_cursor: bool,
+    cursor_at: Option<DateTime<Utc>>,
     id: Option<i64>,
     kind: Option<String>,
-    at: Option<chrono::DateTime<chrono::Utc>>,
+    at: Option<DateTime<Utc>>,
     workspace_id: Option<WorkspaceId>,
     chat_id: Option<ChatId>,
     user_id: Option<UserId>,
@@ -255,10 +325,10 @@ struct Row {
     system: Option<Json<SystemNote>>,
     reply_to: Option<MessageId>,
     client_id: Option<String>,
-    created_at: Option<chrono::DateTime<chrono::Utc>>,
-    edited_at: Option<chrono::DateTime<chrono::Utc>>,
+    created_at: Option<DateTime<Utc>>,
+    edited_at: Option<DateTime<Utc>>,
     version: Option<i32>,
-    deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
     deleted_by: Option<UserId>,
     person_id: Option<UserId>,
     person_name: Option<String>,

@@ -7,6 +7,7 @@ mod changes;
 mod chat_settings;
 mod chats;
 mod convergence;
+mod epoch;
 mod event_feed;
 mod faults;
 mod idempotency;
