@@ -1,5 +1,9 @@
 //! What breaks, and what must not break with it.
 
+mod storm;
+mod storms;
+mod teeth;
+
 use std::{sync::Arc, time::Duration};
 
 use fechatter_tests::{Actor, Site, actor::id_of};

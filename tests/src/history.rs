@@ -175,10 +175,11 @@ impl Frame {
     /// When its id is not a position.
     pub fn of(received: &Received) -> Option<Self> {
         let field = |name: &str| received.data[name].as_str().map(str::to_owned);
-        let position = match Position::parse(&received.id) {
-            None if received.event == "bye" => return None,
-            position => position.unwrap_or_else(|| panic!("not a position: {received:?}")),
-        };
+        if received.event == "bye" {
+            return None;
+        }
+        let position =
+            Position::parse(&received.id).unwrap_or_else(|| panic!("not a position: {received:?}"));
         let about = About {
             chat: field("chat_id"),
             message: field("message_id"),
@@ -194,8 +195,8 @@ impl Frame {
 pub struct Reload {
     /// The number of the position that the list of chats was of.
     pub position: i64,
-    /// The messages of each chat that the person was in.
-    pub chats: BTreeMap<String, BTreeSet<String>>,
+    /// The messages of each chat in the list; none when the person was taken out of it before they could be read.
+    pub chats: BTreeMap<String, Option<BTreeSet<String>>>,
 }
 
 /// A promise that was broken, in words.

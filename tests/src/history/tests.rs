@@ -94,7 +94,7 @@ fn after_step(client: usize, change: impl FnOnce(&mut Vec<Step>)) -> Vec<Breach>
 
 fn reload(position: i64, seqs: std::ops::RangeInclusive<i64>) -> Step {
     let messages = seqs.map(|seq| format!("m{seq}")).collect();
-    Step::Reloaded(Reload { position, chats: [("c".to_owned(), messages)].into() })
+    Step::Reloaded(Reload { position, chats: [("c".to_owned(), Some(messages))].into() })
 }
 
 #[test]

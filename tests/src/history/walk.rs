@@ -214,13 +214,14 @@ impl<'a> Walk<'a> {
     fn reload(&mut self, reload: &'a Reload) {
         for entry in self.owed.take().unwrap_or_default() {
             // Who has left the chat meanwhile cannot read it any more.
-            let Some(messages) = reload.chats.get(entry.chat) else { continue };
+            let Some(Some(messages)) = reload.chats.get(entry.chat) else { continue };
             if !messages.contains(&entry.message.id) {
                 self.broken(Breach::Hole, format!("neither stream nor reload has {:?}", entry.message));
             }
         }
         self.nowhere.retain(|entry| {
-            !reload.chats.get(entry.chat).is_some_and(|messages| messages.contains(&entry.message.id))
+            let messages = reload.chats.get(entry.chat).and_then(Option::as_ref);
+            !messages.is_some_and(|messages| messages.contains(&entry.message.id))
         });
         self.inside = reload.chats.keys().map(String::as_str).collect();
         self.reloaded_at = self.reloaded_at.max(reload.position);
