@@ -8,7 +8,11 @@ use std::{
 use chat_core::event::Position;
 use reqwest::Method;
 use serde_json::Value;
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
 
 use crate::{
     Actor, Answer, Received, Stream,
@@ -71,12 +75,12 @@ impl Witness {
         Self { client, steps, following: tokio::spawn(device.follow(end)) }
     }
 
-    /// What it saw, once it has come to the end or `patience` is over.
+    /// What it saw, once it has come to the end, or else at the deadline.
     ///
     /// # Panics
     /// When the witness did: it was answered what it must not be.
-    pub async fn testify(mut self, patience: Duration) -> Client {
-        if let Ok(followed) = tokio::time::timeout(patience, &mut self.following).await {
+    pub async fn testify(mut self, deadline: Instant) -> Client {
+        if let Ok(followed) = timeout_at(deadline, &mut self.following).await {
             followed.expect("the witness met something unheard of");
         }
         self.following.abort();

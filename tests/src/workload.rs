@@ -6,7 +6,11 @@ use chat_core::event::Position;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::json;
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,6 +23,8 @@ use crate::{
 
 /// The most that is added to a message: enough to fill the buffers of a reader that stalls.
 const PADDING: usize = 8000;
+/// When nothing was written for so long, nothing is under way any more.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Everything that goes on.
 pub struct Workload {
@@ -80,27 +86,42 @@ impl Workload {
     /// Ends it, and tells what everybody saw. The servers must be reachable again.
     ///
     /// # Panics
-    /// When somebody was answered what they must not be.
+    /// When somebody was answered what they must not be, or nothing for as long as `patience`.
     pub async fn finish(mut self, patience: Duration) -> History {
         self.stop.cancel();
+        let deadline = Instant::now() + patience;
         let mut sends = Vec::new();
         for sender in self.senders {
-            sends.extend(sender.await.expect("a sender met something unheard of"));
+            let sent = timeout_at(deadline, sender).await.expect("an answer in time");
+            sends.extend(sent.expect("a sender met something unheard of"));
         }
         for churn in self.churning {
-            churn.await.expect("the owner met something unheard of");
+            let churned = timeout_at(deadline, churn).await.expect("an answer in time");
+            churned.expect("the owner met something unheard of");
         }
-        let last = ask(&self.doors, &self.owner, Method::GET, "/api/chats", None).await.event_id();
-        let end = Position::parse(&last).expect("a position").id;
+        let end = settle(&self.doors, &self.owner).await;
         self.end.send_replace(Some(end));
         let mut clients = Vec::new();
         for witness in self.witnesses {
-            clients.push(witness.testify(patience).await);
+            clients.push(witness.testify(deadline).await);
         }
         for chat in &mut self.chats {
             chat.messages = read_chat(&self.doors, &self.owner, &chat.id).await.expect("one's own chat");
         }
         History { chats: self.chats, sends, clients, end }
+    }
+}
+
+/// Where the log ends once nothing is written any more: a request whose answer was lost may still be served.
+async fn settle(doors: &Doors, reader: &Actor) -> i64 {
+    let mut before = None;
+    loop {
+        let chats = ask(doors, reader, Method::GET, "/api/chats", None).await;
+        let now = Position::parse(&chats.event_id()).expect("a position").id;
+        if before.replace(now) == Some(now) {
+            return now;
+        }
+        sleep(SETTLED).await;
     }
 }
 

@@ -62,7 +62,7 @@ impl Storm {
     pub(super) fn of(faults: &[Fault]) -> Self {
         Self {
             seed: rand::random(),
-            lasting: Duration::from_secs(6),
+            lasting: Duration::from_secs(5),
             faults: faults.to_vec(),
             settings: Vec::new(),
             sabotage: "",
@@ -103,7 +103,7 @@ impl Storm {
         due.shuffle(&mut rng);
         let end = Instant::now() + self.lasting;
         while Instant::now() < end || !due.is_empty() {
-            sleep(Duration::from_millis(rng.random_range(100..700))).await;
+            sleep(Duration::from_millis(rng.random_range(50..400))).await;
             if let Some(fault) = due.pop().or_else(|| self.faults.choose(&mut rng).copied()) {
                 strike(fault, &mut fleet, &pool, postgres.as_deref_mut(), &mut rng).await;
             }
@@ -132,18 +132,21 @@ async fn strike(
         Fault::KillNotify => fleet.restart(Kind::Notify, all, rng),
         Fault::KillRest => fleet.restart(Kind::Rest, all, rng),
         Fault::KillListeners => {
-            let killing = "select pg_terminate_backend(pid) from pg_stat_activity
-                           where datname = current_database() and application_name like '% listen'";
-            sqlx::raw_sql(killing).execute(pool).await.expect("terminated");
+            let listeners = "select pg_terminate_backend(pid) from pg_stat_activity
+                             where datname = current_database() and application_name like '% listen'";
+            execute(pool, listeners).await;
         }
         Fault::KillPostgres => restart(postgres, LocalPostgres::kill, moment).await,
         Fault::RestartPostgres => restart(postgres, LocalPostgres::stop, moment).await,
-        Fault::RotateEpoch => {
-            // The pool may hold a connection to a PostgreSQL that was killed.
-            while sqlx::raw_sql("select rotate_epoch(epoch) from stream_epoch").execute(pool).await.is_err() {
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
+        Fault::RotateEpoch => execute(pool, "select rotate_epoch(epoch) from stream_epoch").await,
+    }
+}
+
+/// Until it is done: the pool may hold a connection to a PostgreSQL that was killed.
+async fn execute(pool: &PgPool, sql: &'static str) {
+    while let Err(error) = sqlx::raw_sql(sql).execute(pool).await {
+        eprintln!("once more, after: {error}");
+        sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -7,7 +7,7 @@ use fechatter_tests::history::{Breach, History, Step};
 use super::storm::Storm;
 
 fn calm(sabotage: &'static str) -> Storm {
-    Storm { sabotage, lasting: Duration::from_secs(4), ..Storm::of(&[]) }
+    Storm { sabotage, lasting: Duration::from_secs(3), ..Storm::of(&[]) }
 }
 
 fn breaches(history: &History) -> Vec<Breach> {
