@@ -3,10 +3,12 @@
 //! The table is the truth. The bell (LISTEN/NOTIFY, PostgreSQL manual, NOTIFY) only says when to look;
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
+mod cursor;
+mod row;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -19,10 +21,14 @@ use tokio::{
 };
 
 use crate::{
-    event::{Epoch, Event, EventKind, Position},
+    event::{Epoch, Event, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{Message, MessageKind, SystemNote},
-    user::Person,
+    message::{MessageKind, SystemNote},
+};
+
+use self::{
+    cursor::{Continuation, Cursor},
+    row::Row,
 };
 
 /// The channel that the triggers ring.
@@ -75,15 +81,6 @@ pub struct EventFeed {
     bell: Arc<Notify>,
     listener: JoinHandle<()>,
     cursor: Option<Cursor>,
-}
-
-/// Up to where a feed has read.
-#[derive(Clone, Debug)]
-struct Cursor {
-    position: Position,
-    /// When the event at the position was written; none at the log's beginning. It tells the event from another
-    /// one that got the same id after the log's end was cut off.
-    at: Option<DateTime<Utc>>,
 }
 
 impl Drop for EventFeed {
@@ -157,34 +154,6 @@ impl EventFeed {
         let position = cursor.position.clone();
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
-    }
-}
-
-/// How what a feed has read is continued in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Continuation {
-    /// By the events after the cursor.
-    Whole,
-    /// The events after the cursor have been dropped.
-    Expired,
-    /// The log has another epoch.
-    OtherLog,
-    /// The log has the same epoch, but not the event of the cursor: it was set back, and may have grown again.
-    Cut,
-}
-
-impl Cursor {
-    fn judge(&self, log: &LogState) -> Continuation {
-        let Position { epoch, id } = &self.position;
-        if log.epoch != *epoch {
-            Continuation::OtherLog
-        } else if *id < log.dropped_through {
-            Continuation::Expired
-        } else if log.cursor_at != self.at && *id > log.dropped_through {
-            Continuation::Cut
-        } else {
-            Continuation::Whole
-        }
     }
 }
 
@@ -304,85 +273,4 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
         cursor_at: first.cursor_at,
     };
     Ok((log, rows.into_iter().filter_map(Row::into_event).collect()))
-}
-
-struct Row {
-    epoch: String,
-    dropped_through: i64,
-    cursor_at: Option<DateTime<Utc>>,
-    id: Option<i64>,
-    kind: Option<String>,
-    at: Option<DateTime<Utc>>,
-    workspace_id: Option<WorkspaceId>,
-    chat_id: Option<ChatId>,
-    user_id: Option<UserId>,
-    actor_id: Option<UserId>,
-    message_id: Option<MessageId>,
-    data: Option<Value>,
-    seq: Option<i64>,
-    message_kind: Option<MessageKind>,
-    content: Option<String>,
-    system: Option<Json<SystemNote>>,
-    reply_to: Option<MessageId>,
-    client_id: Option<String>,
-    created_at: Option<DateTime<Utc>>,
-    edited_at: Option<DateTime<Utc>>,
-    version: Option<i32>,
-    deleted_at: Option<DateTime<Utc>>,
-    deleted_by: Option<UserId>,
-    person_id: Option<UserId>,
-    person_name: Option<String>,
-    person_username: Option<String>,
-    person_avatar_url: Option<String>,
-}
-
-impl Row {
-    /// None for the one row that stands for an empty batch.
-    fn into_event(mut self) -> Option<Event> {
-        let person = self.take_person();
-        let (id, at) = (self.id?, self.at?);
-        let kind = EventKind::parse(self.kind.as_deref().unwrap_or_default());
-        let message = person.clone().and_then(|sender| self.take_message(sender));
-        Some(Event {
-            id,
-            kind,
-            workspace_id: self.workspace_id,
-            chat_id: self.chat_id,
-            user_id: self.user_id,
-            actor_id: self.actor_id,
-            message_id: self.message_id,
-            data: self.data.unwrap_or_default(),
-            at,
-            person: person.filter(|_| message.is_none()),
-            message,
-        })
-    }
-
-    fn take_person(&mut self) -> Option<Person> {
-        Some(Person {
-            id: self.person_id?,
-            name: self.person_name.take()?,
-            username: self.person_username.take()?,
-            avatar_url: self.person_avatar_url.take(),
-        })
-    }
-
-    fn take_message(&mut self, sender: Person) -> Option<Message> {
-        Some(Message {
-            id: self.message_id?,
-            chat_id: self.chat_id?,
-            seq: self.seq?,
-            kind: self.message_kind?,
-            content: self.content.take(),
-            system: self.system.take().map(|Json(note)| note),
-            sender,
-            reply_to: self.reply_to,
-            client_id: self.client_id.take(),
-            created_at: self.created_at?,
-            edited_at: self.edited_at,
-            version: self.version?,
-            deleted_at: self.deleted_at,
-            deleted_by: self.deleted_by,
-        })
-    }
 }
