@@ -1,11 +1,13 @@
 //! A log that was set back to an earlier time, and has perhaps grown again, is another log: everybody is told.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command, str::FromStr, time::Duration};
 
-use fechatter_tests::{Actor, Received, Room, Site, Stream, program::Program};
+use chat_core::feed::{Batch, EventFeed, Gap};
+use fechatter_tests::{Actor, Received, Room, Site, Stream, cluster, program::Program};
 use local_postgres::{LocalPostgres, Options};
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 const QUIET: Duration = Duration::from_millis(1500);
 
@@ -168,6 +170,46 @@ async fn a_known_epoch_is_rotated_once() {
     let renewed = rotate().await;
     assert_ne!(renewed, known);
     assert_eq!(rotate().await, renewed, "who comes second changes nothing");
+}
+
+/// As on a standby: nothing is delivered of a log that cannot be trusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_epoch_cannot_be_written_the_feed_waits_for_another() {
+    let url = cluster::fresh_database().await;
+    let pool = PgPool::connect(&url).await.expect("a connection");
+    let rename = async |times: i32| {
+        for _ in 0..times {
+            let rename = "update workspaces set name = gen_random_uuid()::text";
+            sqlx::query(rename).execute(&pool).await.expect("an event");
+        }
+    };
+    let insert = "insert into workspaces (id, name) values (gen_random_uuid(), 'Acme')";
+    sqlx::query(insert).execute(&pool).await.expect("a workspace");
+    rename(5).await;
+    let options = PgConnectOptions::from_str(&url).expect("options");
+    let reading = options.clone().options([("default_transaction_read_only", "on")]);
+    let mut feed = EventFeed::start(PgPool::connect_with(reading).await.expect("a connection"), options);
+    let Batch::Gap { reason: Gap::Start, position: before } = feed.next().await else { panic!("a start") };
+
+    let mut tx = pool.begin().await.expect("a transaction");
+    sqlx::raw_sql(
+        "set local session_replication_role = replica;
+         delete from events where id > (select max(id) - 3 from events);
+         select setval('events_id_seq', max(id)) from events",
+    )
+    .execute(&mut *tx)
+    .await
+    .expect("a shorter log");
+    tx.commit().await.expect("a commit");
+    rename(6).await;
+    assert!(timeout(QUIET, feed.next()).await.is_err(), "nothing is delivered");
+
+    sqlx::query("select rotate_epoch($1)").bind(&before.epoch.0).execute(&pool).await.expect("a rotation");
+    let Batch::Gap { reason: Gap::Epoch, position } = feed.next().await else { panic!("another log") };
+    assert_ne!(position.epoch, before.epoch);
+    rename(1).await;
+    let Batch::Events(events) = feed.next().await else { panic!("it goes on") };
+    assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), [position.id + 1]);
 }
 
 /// The servers stay up while the database under them is replaced by yesterday's.
