@@ -22,6 +22,15 @@ pub struct Fleet {
     folder: TempDir,
 }
 
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // Why a test fails often stands there.
+        if std::thread::panicking() {
+            eprintln!("errors of the servers: {:#?}", self.errors());
+        }
+    }
+}
+
 /// One place where a server runs, or will again.
 pub struct Post {
     /// What clients connect to.
@@ -29,6 +38,8 @@ pub struct Post {
     name: &'static str,
     variables: Vec<(String, String)>,
     program: Option<Program>,
+    /// The errors that it logged before it was killed.
+    errors: Vec<String>,
 }
 
 impl Fleet {
@@ -88,6 +99,11 @@ impl Fleet {
         }
     }
 
+    /// What the servers logged as errors: things that no fault excuses.
+    pub fn errors(&mut self) -> Vec<String> {
+        self.rest.iter_mut().chain(&mut self.notify).flat_map(Post::errors).collect()
+    }
+
     /// Ways to the servers, for clients.
     pub fn doors(&self) -> Doors {
         let addresses = |posts: &[Post]| posts.iter().map(|post| post.proxy.address).collect();
@@ -108,7 +124,7 @@ impl Post {
     async fn new(name: &'static str, variables: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
         let variables = variables.iter().chain(settings);
         let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { proxy: Proxy::start().await, name, variables, program: None }
+        Self { proxy: Proxy::start().await, name, variables, program: None, errors: Vec::new() }
     }
 
     /// Starts the server, and returns when it listens.
@@ -132,7 +148,21 @@ impl Post {
             program.signal(Signal::SIGKILL);
             program.end();
         });
+        self.errors.extend(errors_in(&program.said));
     }
+
+    /// What it logged as errors, before and after it was killed.
+    fn errors(&mut self) -> Vec<String> {
+        let mut errors = self.errors.clone();
+        errors.extend(
+            self.program.as_mut().map(|program| errors_in(program.said_by_now())).unwrap_or_default(),
+        );
+        errors
+    }
+}
+
+fn errors_in(log: &str) -> Vec<String> {
+    log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).map(str::to_owned).collect()
 }
 
 /// The addresses by which clients reach the servers.

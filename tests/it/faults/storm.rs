@@ -110,6 +110,9 @@ impl Storm {
         }
         let history = workload.finish(PATIENCE).await;
         eprintln!("seed {}: {history}", self.seed);
+        if self.sabotage.is_empty() {
+            assert_eq!(fleet.errors(), Vec::<String>::new());
+        }
         history
     }
 }
