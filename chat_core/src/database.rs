@@ -54,7 +54,7 @@ impl DatabaseSettings {
     ///
     /// # Errors
     /// A URL that cannot be parsed, or none.
-    pub fn writer_pool(&self, application: &str) -> Result<PgPool, SettingsError> {
+    pub fn steady_pool(&self, application: &str) -> Result<PgPool, SettingsError> {
         let options = self
             .options(application)?
             .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);

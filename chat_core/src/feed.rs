@@ -3,9 +3,12 @@
 //! The table is the truth. The bell (LISTEN/NOTIFY, PostgreSQL manual, NOTIFY) only says when to look;
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
+mod cursor;
+mod row;
+
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use chrono::{DateTime, Utc};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -18,11 +21,14 @@ use tokio::{
 };
 
 use crate::{
-    event::{Epoch, Event, EventKind, Position},
+    event::{Epoch, Event, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{Message, MessageKind, SystemNote},
-    store,
-    user::Person,
+    message::{MessageKind, SystemNote},
+};
+
+use self::{
+    cursor::{Continuation, Cursor},
+    row::Row,
 };
 
 /// The channel that the triggers ring.
@@ -63,7 +69,7 @@ pub enum Batch {
 pub enum Gap {
     /// The feed has just started.
     Start,
-    /// Another log is in place of the one that was read, or its end is gone.
+    /// Another log is in place of the one that was read, or its end was cut off.
     Epoch,
     /// The events in between have been dropped.
     Expired,
@@ -74,7 +80,17 @@ pub struct EventFeed {
     pool: PgPool,
     bell: Arc<Notify>,
     listener: JoinHandle<()>,
-    cursor: Option<Position>,
+    cursor: Option<Cursor>,
+    detail: Detail,
+}
+
+/// What an event is joined with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// The message and the person that it names.
+    Whole,
+    /// Nothing.
+    Bare,
 }
 
 impl Drop for EventFeed {
@@ -89,7 +105,14 @@ impl EventFeed {
     pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
         let bell = Arc::new(Notify::new());
         let listener = tokio::spawn(ring(listen, Arc::clone(&bell)));
-        Self { pool, bell, listener, cursor: None }
+        Self { pool, bell, listener, cursor: None, detail: Detail::Whole }
+    }
+
+    /// The feed for who needs neither messages nor persons: it costs much less to read.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.detail = Detail::Bare;
+        self
     }
 
     /// The next batch; the first one is the gap [`Gap::Start`].
@@ -122,24 +145,57 @@ impl EventFeed {
         let Some(cursor) = &self.cursor else {
             return self.restart(Gap::Start).await.map(Some);
         };
-        let (log, events) = read_after(&self.pool, cursor.id, BATCH).await?;
-        if log.epoch != cursor.epoch || (!log.holds_cursor && cursor.id > log.dropped_through) {
-            return self.restart(Gap::Epoch).await.map(Some);
-        }
-        if cursor.id < log.dropped_through {
-            return self.restart(Gap::Expired).await.map(Some);
+        let (log, events) = read(&self.pool, cursor.position.id, BATCH, self.detail).await?;
+        match cursor.judge(&log) {
+            Continuation::Whole => {}
+            Continuation::Expired => return self.restart(Gap::Expired).await.map(Some),
+            Continuation::OtherLog => return self.restart(Gap::Epoch).await.map(Some),
+            Continuation::Cut => {
+                // Clients hold positions of the lost end, which only the epoch tells from those of the new one.
+                tracing::error!(
+                    position = %cursor.position,
+                    "the event log has lost its end: it gets a new epoch"
+                );
+                rotate_epoch(&self.pool, &cursor.position.epoch).await?;
+                return self.restart(Gap::Epoch).await.map(Some);
+            }
         }
         let Some(last) = events.last() else { return Ok(None) };
-        self.cursor = Some(Position { epoch: log.epoch, id: last.id });
+        self.cursor =
+            Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
     }
 
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
-        let mut connection = self.pool.acquire().await?;
-        let position = store::position(&mut connection).await?;
-        self.cursor = Some(position.clone());
+        let cursor = end(&self.pool).await?;
+        let position = cursor.position.clone();
+        self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }
+}
+
+/// The end of the log.
+async fn end(pool: &PgPool) -> sqlx::Result<Cursor> {
+    let row = sqlx::query!(
+        r#"
+        select s.epoch, coalesce(e.id, s.dropped_through) as "id!", e.at as "at?"
+        from stream_epoch s left join lateral (select id, at from events order by id desc limit 1) e on true
+        "#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(Cursor { position: Position { epoch: Epoch(row.epoch), id: row.id }, at: row.at })
+}
+
+/// Gives the log a new epoch, unless its epoch is not `known` any more; answers the epoch that it has then.
+///
+/// Every stream is told `reset` soon after, and every position that a client holds is of another log from then on.
+///
+/// # Errors
+/// What PostgreSQL says; on a standby that nothing can be written.
+pub async fn rotate_epoch(pool: &PgPool, known: &Epoch) -> sqlx::Result<Epoch> {
+    sqlx::query!("select rotate_epoch($1)", known.0).execute(pool).await?;
+    end(pool).await.map(|cursor| cursor.position.epoch)
 }
 
 fn backoff(failures: usize) -> Duration {
@@ -193,17 +249,26 @@ pub struct LogState {
     pub epoch: Epoch,
     /// Events up to here have been dropped.
     pub dropped_through: i64,
-    /// Whether the event of the cursor is there.
-    pub holds_cursor: bool,
+    /// When the event of the cursor was written; none when the log has no event of that id.
+    pub cursor_at: Option<DateTime<Utc>>,
 }
 
 /// The first `limit` events after `cursor`, joined with what they name, and the log's state at that moment.
 pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
+    read(pool, cursor, limit, Detail::Whole).await
+}
+
+async fn read(
+    pool: &PgPool,
+    cursor: i64,
+    limit: i64,
+    detail: Detail,
+) -> sqlx::Result<(LogState, Vec<Event>)> {
     let rows = sqlx::query_as!(
         Row,
         r#"
         select s.epoch, s.dropped_through,
-            ($1 = 0 or exists (select from events where id = $1)) as "holds_cursor!",
+            (select at from events where id = $1) as cursor_at,
             e.id as "id?", e.kind as "kind?", e.at as "at?",
             e.workspace_id as "workspace_id?: WorkspaceId", e.chat_id as "chat_id?: ChatId",
             e.user_id as "user_id?: UserId", e.actor_id as "actor_id?: UserId",
@@ -217,13 +282,14 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
             p.username as "person_username?", p.avatar_url as "person_avatar_url?"
         from stream_epoch s
         left join lateral (select * from events where id > $1 order by id limit $2) e on true
-        left join messages m on m.chat_id = e.chat_id and m.id = e.message_id
-        left join users p on p.id = coalesce(m.sender_id,
+        left join messages m on $3 and m.chat_id = e.chat_id and m.id = e.message_id
+        left join users p on $3 and p.id = coalesce(m.sender_id,
             case when e.data ->> 'type' = 'member_added' then e.user_id end)
         order by e.id
         "#,
         cursor,
         limit,
+        detail == Detail::Whole,
     )
     .fetch_all(pool)
     .await?;
@@ -231,88 +297,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
     let log = LogState {
         epoch: Epoch(first.epoch.clone()),
         dropped_through: first.dropped_through,
-        holds_cursor: first.holds_cursor,
+        cursor_at: first.cursor_at,
     };
     Ok((log, rows.into_iter().filter_map(Row::into_event).collect()))
-}
-
-struct Row {
-    epoch: String,
-    dropped_through: i64,
-    holds_cursor: bool,
-    id: Option<i64>,
-    kind: Option<String>,
-    at: Option<chrono::DateTime<chrono::Utc>>,
-    workspace_id: Option<WorkspaceId>,
-    chat_id: Option<ChatId>,
-    user_id: Option<UserId>,
-    actor_id: Option<UserId>,
-    message_id: Option<MessageId>,
-    data: Option<Value>,
-    seq: Option<i64>,
-    message_kind: Option<MessageKind>,
-    content: Option<String>,
-    system: Option<Json<SystemNote>>,
-    reply_to: Option<MessageId>,
-    client_id: Option<String>,
-    created_at: Option<chrono::DateTime<chrono::Utc>>,
-    edited_at: Option<chrono::DateTime<chrono::Utc>>,
-    version: Option<i32>,
-    deleted_at: Option<chrono::DateTime<chrono::Utc>>,
-    deleted_by: Option<UserId>,
-    person_id: Option<UserId>,
-    person_name: Option<String>,
-    person_username: Option<String>,
-    person_avatar_url: Option<String>,
-}
-
-impl Row {
-    /// None for the one row that stands for an empty batch.
-    fn into_event(mut self) -> Option<Event> {
-        let person = self.take_person();
-        let (id, at) = (self.id?, self.at?);
-        let kind = EventKind::parse(self.kind.as_deref().unwrap_or_default());
-        let message = person.clone().and_then(|sender| self.take_message(sender));
-        Some(Event {
-            id,
-            kind,
-            workspace_id: self.workspace_id,
-            chat_id: self.chat_id,
-            user_id: self.user_id,
-            actor_id: self.actor_id,
-            message_id: self.message_id,
-            data: self.data.unwrap_or_default(),
-            at,
-            person: person.filter(|_| message.is_none()),
-            message,
-        })
-    }
-
-    fn take_person(&mut self) -> Option<Person> {
-        Some(Person {
-            id: self.person_id?,
-            name: self.person_name.take()?,
-            username: self.person_username.take()?,
-            avatar_url: self.person_avatar_url.take(),
-        })
-    }
-
-    fn take_message(&mut self, sender: Person) -> Option<Message> {
-        Some(Message {
-            id: self.message_id?,
-            chat_id: self.chat_id?,
-            seq: self.seq?,
-            kind: self.message_kind?,
-            content: self.content.take(),
-            system: self.system.take().map(|Json(note)| note),
-            sender,
-            reply_to: self.reply_to,
-            client_id: self.client_id.take(),
-            created_at: self.created_at?,
-            edited_at: self.edited_at,
-            version: self.version?,
-            deleted_at: self.deleted_at,
-            deleted_by: self.deleted_by,
-        })
-    }
 }

@@ -8,13 +8,22 @@ use crate::{
     ids::{SessionId, UserId},
 };
 
+/// Starts a transaction, in a task of its own: a caller may be given up at any moment, and a `begin` that is dropped
+/// between its question and the answer would leave the transaction open on a connection that sqlx takes for clean.
+/// Whoever came next would write into it, and believe that to be committed.
+async fn begin(pool: &PgPool, statement: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let beginning = tokio::spawn(async move { pool.begin_with(statement).await });
+    beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+}
+
 /// Starts a transaction that writes: under the event log's ordering lock, before any statement reads
 /// what its write depends on.
 pub async fn begin_write(
     pool: &PgPool,
     actor: Option<UserId>,
 ) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin(pool, "begin").await?;
     sqlx::query!("select begin_write($1)", actor.map(|actor| actor.0)).execute(&mut *tx).await?;
     Ok(tx)
 }
@@ -30,7 +39,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Starts one (REPEATABLE READ: PostgreSQL manual, section 13.2.2).
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+        let mut tx = begin(pool, "begin isolation level repeatable read read only").await?;
         let position = position(&mut tx).await?;
         Ok(Self { tx, position })
     }

@@ -1,5 +1,7 @@
 //! Fechatter in one command: a private PostgreSQL, and both servers on one port.
 
+mod database;
+pub mod epoch;
 pub mod openapi;
 pub mod permissions;
 mod routes;

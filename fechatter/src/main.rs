@@ -12,7 +12,7 @@ use chat_core::{
 };
 use clap::{Parser, Subcommand};
 use fechatter::{
-    openapi, permissions,
+    epoch, openapi, permissions,
     up::Site,
     user::{self, UserCommand},
 };
@@ -36,6 +36,8 @@ enum Command {
     Up,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
+    RotateEpoch,
     /// Print the OpenAPI document.
     Openapi,
     /// Print who may do what.
@@ -62,6 +64,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(Command::Up) {
         Command::Up => up(settings()?).await,
         Command::Migrate => migrate(&settings()?).await,
+        Command::RotateEpoch => epoch::rotate(&settings()?).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),

@@ -1,9 +1,6 @@
 //! The operator's commands about accounts.
 
-use std::{
-    fs,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use anyhow::Context;
 use chat_core::{clock::Clock, ids::UserId};
@@ -12,10 +9,9 @@ use fechatter_server::{
     accounts::{store, types::AccountLine},
     config::Settings,
 };
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use crate::up::database_url_file;
+use crate::database;
 
 /// What can be done with accounts. `WHO` is an id, an e-mail address or a username.
 #[derive(Debug, Subcommand)]
@@ -48,7 +44,7 @@ pub enum UserCommand {
 /// # Errors
 /// A database that does not answer, nobody of that name, or the last owner of a workspace with other people.
 pub async fn run(settings: &Settings, clock: &Clock, command: UserCommand) -> anyhow::Result<()> {
-    let pool = pool(settings)?;
+    let pool = database::pool(settings, "fechatter user")?;
     let now = clock.now();
     match command {
         UserCommand::List { json } => return print(&store::list(&pool).await?, json),
@@ -58,18 +54,6 @@ pub async fn run(settings: &Settings, clock: &Clock, command: UserCommand) -> an
     }
     writeln!(io::stdout(), "Done.")?;
     Ok(())
-}
-
-fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
-    let mut database = settings.database.clone();
-    if database.url.expose_secret().is_empty() {
-        let file = database_url_file(settings);
-        let url = fs::read_to_string(&file).with_context(|| {
-            format!("no database is named, and {} of `fechatter up` is not there", file.display())
-        })?;
-        database.url = SecretString::from(url);
-    }
-    Ok(database.pool("fechatter user")?)
 }
 
 async fn find(pool: &PgPool, who: &str) -> anyhow::Result<UserId> {

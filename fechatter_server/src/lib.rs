@@ -39,8 +39,9 @@ impl App {
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let listen = settings.database.listen_options("fechatter_server")?;
+        let feed = settings.database.steady_pool("fechatter_server feed")?;
         let state = AppState::new(settings, clock)?;
-        let watching = watch::follow(state.clone(), listen);
+        let watching = watch::follow(state.clone(), feed, listen);
         let keeping = housekeeping::run(state.clone());
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));

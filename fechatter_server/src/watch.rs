@@ -4,13 +4,15 @@ use chat_core::{
     event::{Event, EventKind, Position},
     feed::{Batch, EventFeed},
 };
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::state::AppState;
 
 /// Forgets every session that ends, and keeps the log's tail short to read; never returns.
-pub(crate) async fn follow(state: AppState, listen: PgConnectOptions) {
-    let mut feed = EventFeed::start(state.pool.clone(), listen);
+///
+/// Reads from `pool`, so that it waits for nobody when requests have taken all other connections.
+pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions) {
+    let mut feed = EventFeed::start(pool, listen).bare();
     let mut cursor: Option<Position> = None;
     loop {
         match feed.next().await {

@@ -1,10 +1,17 @@
 //! What breaks, and what must not break with it.
 
+mod storm;
+mod storms;
+mod teeth;
+
 use std::{sync::Arc, time::Duration};
 
-use fechatter_tests::{Actor, Site, actor::id_of};
+use chat_core::store::{Snapshot, begin_write};
+use fechatter_tests::{Actor, Site, actor::id_of, cluster};
+use futures::poll;
 use local_postgres::{LocalPostgres, Options};
 use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 async fn pair(site: &Site) -> (Actor, Actor, String) {
@@ -131,4 +138,31 @@ async fn two_of_each_server_agree() {
     ann2.act("/api/auth/signout").await.expect(204);
     tokio::time::sleep(Duration::from_millis(1050)).await;
     ann.get("/api/users/me").await.expect(401);
+}
+
+/// Whoever hangs up drops the future of their request wherever it waits: the connection to PostgreSQL that it used
+/// must come back clean.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_given_up_leaves_no_transaction_behind() {
+    let url = cluster::fresh_database().await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a connection");
+    for polls in 1..20 {
+        let mut reading = Box::pin(Snapshot::begin(&pool));
+        let mut writing = Box::pin(begin_write(&pool, None));
+        for _ in 0..polls {
+            let begun =
+                if polls % 2 == 0 { poll!(&mut reading).is_ready() } else { poll!(&mut writing).is_ready() };
+            if begun {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop((reading, writing));
+        let transaction = async || -> String {
+            let id = sqlx::query_scalar("select pg_current_xact_id()::text").fetch_one(&pool).await;
+            id.expect("an id")
+        };
+        let (one, other) = (transaction().await, transaction().await);
+        assert_ne!(one, other, "given up after {polls} polls: a transaction is still open");
+    }
 }

@@ -67,6 +67,20 @@ impl Actor {
 
     /// A request with or without a body.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let name = format!("{method} {path} by {}", self.name);
+        self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{name}: {error:?}"))
+    }
+
+    /// A request whose answer may get lost.
+    ///
+    /// # Errors
+    /// No answer, or only a part of one: what was asked for may have been done or not.
+    pub async fn try_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<Answer> {
         let address = if path.starts_with("/api/notifications") { self.notify } else { self.rest };
         let mut request = self.client.request(method.clone(), format!("http://{address}{path}"));
         if !self.token.is_empty() {
@@ -75,10 +89,8 @@ impl Actor {
         if let Some(body) = &body {
             request = request.json(body);
         }
-        let name = format!("{method} {path} by {}", self.name);
-        let request = request.timeout(Duration::from_secs(30));
-        let response = request.send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        Answer::read(name, response).await
+        let response = request.timeout(Duration::from_secs(30)).send().await?;
+        Answer::try_read(format!("{method} {path} by {}", self.name), response).await
     }
 
     /// GET.

@@ -21,9 +21,17 @@ pub struct Answer {
 impl Answer {
     /// Reads an answer, which must be one that the document describes. The request's name begins with its method.
     pub async fn read(request: String, response: reqwest::Response) -> Self {
+        Self::try_read(request, response).await.expect("a whole body")
+    }
+
+    /// The same of an answer that may break off.
+    ///
+    /// # Errors
+    /// It broke off.
+    pub async fn try_read(request: String, response: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let path = response.url().path().to_owned();
-        let bytes = response.bytes().await.expect("a whole body");
+        let bytes = response.bytes().await?;
         contract::check(&request, &path, status, &headers, &contract::Body::Whole(bytes.to_vec()));
         let body = if bytes.is_empty() {
             Value::Null
@@ -31,7 +39,7 @@ impl Answer {
             serde_json::from_slice(&bytes)
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into()))
         };
-        Self { request, status, headers, body }
+        Ok(Self { request, status, headers, body })
     }
 
     /// The body, after checking the status.

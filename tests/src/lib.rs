@@ -11,10 +11,15 @@ pub mod actor;
 pub mod answer;
 pub mod cluster;
 pub mod contract;
+pub mod fleet;
+pub mod history;
 pub mod program;
+pub mod proxy;
 pub mod room;
 pub mod site;
 pub mod stream;
+pub mod witness;
+pub mod workload;
 
 pub use actor::Actor;
 pub use answer::Answer;

@@ -66,6 +66,12 @@ impl Program {
         }
     }
 
+    /// What it has said so far, without waiting for more.
+    pub fn said_by_now(&mut self) -> &str {
+        self.said.extend(self.lines.try_iter().map(|line| line + "\n"));
+        &self.said
+    }
+
     /// The process.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -42,6 +42,22 @@ impl Stream {
         Self::from_request(&actor.name, request).await
     }
 
+    /// Opens it where the server may be away; answers the `hello` as well.
+    ///
+    /// None when there is no answer, or 503, or when the connection ends before the `hello`.
+    pub async fn try_open(actor: &Actor, cursor: &str) -> Option<(Self, Received)> {
+        let url = format!("http://{}/api/notifications/events", actor.notify);
+        let request = actor.client.get(url).bearer_auth(&actor.token).header("last-event-id", cursor);
+        let response = timeout(PATIENCE, request.send()).await.ok()?.ok()?;
+        if response.status() == 503 {
+            return None;
+        }
+        let mut stream = Self::of(&actor.name, response).await;
+        let hello = stream.next().await?;
+        assert_eq!(hello.event, "hello", "{}", actor.name);
+        Some((stream, hello))
+    }
+
     /// Opens it with a ticket, as a browser does, and reads the `hello`.
     pub async fn open_with_ticket(actor: &Actor, ticket: &str, query: &str) -> Self {
         let url = format!("http://{}/api/notifications/events?ticket={ticket}{query}", actor.notify);
@@ -51,6 +67,14 @@ impl Stream {
     async fn from_request(name: &str, request: reqwest::RequestBuilder) -> Self {
         let response =
             timeout(PATIENCE, request.send()).await.expect("an answer in time").expect("an answer");
+        let mut stream = Self::of(name, response).await;
+        let hello = stream.any().await;
+        assert_eq!(hello.event, "hello", "{name}");
+        assert!(!hello.id.is_empty(), "{name}: the hello carries the position");
+        stream
+    }
+
+    async fn of(name: &str, response: reqwest::Response) -> Self {
         assert_eq!(response.status(), 200, "{name}: {:?}", response.text().await);
         let request = format!("GET stream by {name}");
         contract::check(&request, response.url().path(), 200, response.headers(), &contract::Body::Endless);
@@ -59,12 +83,7 @@ impl Stream {
         };
         assert!(header("content-type").is_some_and(|value| value.starts_with("text/event-stream")));
         assert_eq!(header("x-accel-buffering").as_deref(), Some("no"));
-        let mut stream =
-            Self { name: name.to_owned(), events: Box::pin(response.bytes_stream().eventsource()) };
-        let hello = stream.any().await;
-        assert_eq!(hello.event, "hello", "{name}");
-        assert!(!hello.id.is_empty(), "{name}: the hello carries the position");
-        stream
+        Self { name: name.to_owned(), events: Box::pin(response.bytes_stream().eventsource()) }
     }
 
     /// The next event of any kind; none when the stream has ended.

@@ -1,0 +1,26 @@
+//! The database that the operator's commands work on.
+
+use std::fs;
+
+use anyhow::Context;
+use fechatter_server::config::Settings;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+
+use crate::up::database_url_file;
+
+/// A pool on the database of the settings, or else on the one of `fechatter up`, which must be running.
+///
+/// # Errors
+/// No database is named and `fechatter up` has left none, or its URL cannot be parsed.
+pub(crate) fn pool(settings: &Settings, application: &str) -> anyhow::Result<PgPool> {
+    let mut database = settings.database.clone();
+    if database.url.expose_secret().is_empty() {
+        let file = database_url_file(settings);
+        let url = fs::read_to_string(&file).with_context(|| {
+            format!("no database is named, and {} of `fechatter up` is not there", file.display())
+        })?;
+        database.url = SecretString::from(url);
+    }
+    Ok(database.pool(application)?)
+}
