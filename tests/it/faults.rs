@@ -116,7 +116,14 @@ async fn blocking(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_each_server_agree() {
-    let site = Site::start().await;
+    // Forty at once on a busy machine: what is asked here is what they agree on, and not how soon.
+    let patient = |rest: &mut fechatter_server::config::Settings, _: &mut notify_server::config::Settings| {
+        rest.database.acquire_timeout_s = 30;
+        rest.database.lock_timeout_s = 30;
+        rest.database.statement_timeout_s = 30;
+        rest.limits.request_s = 30;
+    };
+    let site = Site::start_with(patient).await;
     let (ann, bob, chat) = pair(&site).await;
     let (rest, notify) = (site.another_rest(), site.another_notify());
     let (ann2, bob2) = (ann.at(rest.address, notify.address), bob.at(rest.address, notify.address));
