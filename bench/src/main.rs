@@ -108,6 +108,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for figures in wanted {
         figures.measure(&mut bench, &mut report).await.with_context(|| format!("{figures:?}"))?;
     }
+    fsync.extend(machine::fsync(bench.cluster.folder())?);
     let text =
         format!("# Results\n\n{}\n{}", machine::describe(plan, &bench.cluster, &fsync), report.markdown());
     io::stdout().write_all(text.as_bytes())?;
