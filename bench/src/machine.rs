@@ -10,7 +10,7 @@ use std::{
 
 use chat_core::clock::Clock;
 
-use crate::{cluster::Cluster, plan::Plan, usage::kilobytes};
+use crate::{cluster::Cluster, plan::Plan, samples::Samples, usage::kilobytes};
 
 /// Writes that are timed.
 const SYNCS: usize = 200;
@@ -18,7 +18,7 @@ const SYNCS: usize = 200;
 const NO_DISK: f64 = 20.0;
 
 /// A few lines for the head of the results.
-pub(crate) fn describe(plan: &Plan, cluster: &Cluster, fsync_micros: f64) -> String {
+pub(crate) fn describe(plan: &Plan, cluster: &Cluster, fsync: &Samples) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let (cpus, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
@@ -26,10 +26,11 @@ pub(crate) fn describe(plan: &Plan, cluster: &Cluster, fsync_micros: f64) -> Str
     let gigabytes = kilobytes(&memory, "MemTotal:").unwrap_or_default() / 1_000_000;
     let kernel = read("/proc/sys/kernel/osrelease");
     let commit = answer("git", &["describe", "--always", "--dirty"]);
-    let disk = if fsync_micros < NO_DISK { " (not a disk; set TMPDIR to a folder on one)" } else { "" };
+    let micros = fsync.median();
+    let disk = if micros < NO_DISK { " (not a disk; set TMPDIR to a folder on one)" } else { "" };
     format!(
         "- {date}, `make bench{target}`, commit {commit}\n\
-         - {model}, {cores} cores, {gigabytes} GB; Linux {kernel}; an 8 KB write with fsync takes {fsync_micros:.0} µs{disk}\n\
+         - {model}, {cores} cores, {gigabytes} GB; Linux {kernel}; an 8 KB write with fsync takes {micros:.0} µs{disk}\n\
          - PostgreSQL {postgres}, {rustc}; the load generator and the servers share the machine\n",
         date = Clock::system().now().format("%Y-%m-%d %H:%M UTC"),
         target = if plan.name == "full" { "" } else { "-quick" },
@@ -47,11 +48,11 @@ fn answer(program: &str, arguments: &[&str]) -> String {
     text.map_or_else(|| format!("{program} unknown"), |text| text.trim().to_owned())
 }
 
-/// What a small write costs that has to survive, in microseconds: the median of many.
-pub(crate) fn fsync_micros(folder: &Path) -> anyhow::Result<f64> {
+/// What each of many small writes costs that has to survive, in microseconds.
+pub(crate) fn fsync(folder: &Path) -> anyhow::Result<Samples> {
     let path = folder.join("fsync");
     let mut file = File::create(&path)?;
-    let mut times = crate::samples::Samples::default();
+    let mut times = Samples::default();
     for _ in 0..SYNCS {
         let begin = Instant::now();
         file.write_all(&[0; 8192])?;
@@ -59,5 +60,5 @@ pub(crate) fn fsync_micros(folder: &Path) -> anyhow::Result<f64> {
         times.push(begin.elapsed().as_secs_f64() * 1e6);
     }
     fs::remove_file(path)?;
-    Ok(times.median())
+    Ok(times)
 }

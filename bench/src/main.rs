@@ -102,14 +102,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     raise_file_limit();
     let mut bench = Bench::start(plan).await?;
-    let before = machine::fsync_micros(bench.cluster.folder())?;
+    let mut fsync = machine::fsync(bench.cluster.folder())?;
     let wanted = if arguments.only.is_empty() { Figures::ALL.to_vec() } else { arguments.only };
     let mut report = Report::default();
     for figures in wanted {
         figures.measure(&mut bench, &mut report).await.with_context(|| format!("{figures:?}"))?;
     }
+    fsync.extend(machine::fsync(bench.cluster.folder())?);
     let text =
-        format!("# Results\n\n{}\n{}", machine::describe(plan, &bench.cluster, before), report.markdown());
+        format!("# Results\n\n{}\n{}", machine::describe(plan, &bench.cluster, &fsync), report.markdown());
     io::stdout().write_all(text.as_bytes())?;
     if let Some(file) = arguments.write {
         write(&file, &text)?;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use chat_core::ids::ChatId;
+use uuid::Uuid;
 
 /// Where the stream is.
 const EVENTS: &str = "/api/notifications/events";
 /// Digits of a message's number.
 const DIGITS: usize = 12;
+/// Where a number will stand.
+const ZEROS: &str = "000000000000";
 /// What a message says behind its number: together 80 bytes.
 const WORDS: &str = " Shall we meet at the bridge at noon, and who brings the map today?!";
 
@@ -31,18 +34,28 @@ pub(crate) struct Sends {
     request: Vec<u8>,
     chats: Arc<[ChatId]>,
     chat_at: usize,
-    number_at: usize,
+    numbers_at: Vec<usize>,
     number: u64,
 }
 
 impl Sends {
     /// Those of a person, from the `first` number on.
     pub(crate) fn new(token: &str, chats: Arc<[ChatId]>, first: u64) -> Self {
-        let body = format!(r#"{{"content":"{}{WORDS}"}}"#, "0".repeat(DIGITS));
-        let path = format!("/api/chats/{}/messages", chats[0]);
-        let request = post(&path, token, &body);
-        let number_at = request.len() - WORDS.len() - DIGITS - r#""}"#.len();
-        Self { request, chats, chat_at: "POST /api/chats/".len(), number_at, number: first }
+        Self::with_body(token, chats, first, &format!(r#"{{"content":"{ZEROS}{WORDS}"}}"#))
+    }
+
+    /// The same, each with a `client_id`, as a client sends it that may have to try again.
+    pub(crate) fn keyed(token: &str, chats: Arc<[ChatId]>, first: u64) -> Self {
+        let key = Uuid::now_v7();
+        let body = format!(r#"{{"content":"{ZEROS}{WORDS}","client_id":"{key}-{ZEROS}"}}"#);
+        Self::with_body(token, chats, first, &body)
+    }
+
+    fn with_body(token: &str, chats: Arc<[ChatId]>, first: u64, body: &str) -> Self {
+        let request = post(&format!("/api/chats/{}/messages", chats[0]), token, body);
+        let body_at = request.len() - body.len();
+        let numbers_at = body.match_indices(ZEROS).map(|(at, _)| body_at + at).collect();
+        Self { request, chats, chat_at: "POST /api/chats/".len(), numbers_at, number: first }
     }
 
     /// The request that sends the message of this number.
@@ -51,7 +64,9 @@ impl Sends {
         let chat = self.chats[index].to_string();
         self.request[self.chat_at..self.chat_at + chat.len()].copy_from_slice(chat.as_bytes());
         let digits = format!("{number:0DIGITS$}");
-        self.request[self.number_at..self.number_at + DIGITS].copy_from_slice(digits.as_bytes());
+        for at in &self.numbers_at {
+            self.request[*at..at + DIGITS].copy_from_slice(digits.as_bytes());
+        }
         &self.request
     }
 }
@@ -111,6 +126,21 @@ mod tests {
         assert_eq!(number_in(body.as_bytes()), Some(42));
         let body: serde_json::Value = serde_json::from_str(body)?;
         assert_eq!(body["content"].as_str().map(str::len), Some(CONTENT_BYTES));
+        Ok(())
+    }
+
+    #[test]
+    fn keys_differ_from_message_to_message() -> Result<(), Box<dyn std::error::Error>> {
+        let mut sends = Sends::keyed("token", [ChatId::new()].into(), 7);
+        let mut keys = Vec::new();
+        for number in [7, 8] {
+            let request = String::from_utf8(sends.next().to_vec())?;
+            let (_, body) = request.split_once("\r\n\r\n").ok_or("no body")?;
+            assert_eq!(number_in(body.as_bytes()), Some(number));
+            let body: serde_json::Value = serde_json::from_str(body)?;
+            keys.push(body["client_id"].as_str().ok_or("no key")?.to_owned());
+        }
+        assert!(keys[0].ends_with("-000000000007") && keys[1].ends_with("-000000000008"), "{keys:?}");
         Ok(())
     }
 }

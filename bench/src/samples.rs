@@ -9,6 +9,11 @@ impl Samples {
         self.0.push(value);
     }
 
+    /// Adds those of another measurement of the same.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

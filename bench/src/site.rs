@@ -1,7 +1,8 @@
 //! Our two servers as two processes, on a database with people in it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use chat_core::ids::ChatId;
 use fechatter_server::auth::issuer::make_key_files;
 use sqlx::PgPool;
 
@@ -149,11 +150,18 @@ impl Site {
 
     /// The clients of so many senders, who send to one chat or round many.
     pub(crate) fn senders(&self, count: usize, spread: bool) -> Vec<Sends> {
+        self.clients(count, spread, Sends::new)
+    }
+
+    /// The same, with a `client_id` for each message.
+    pub(crate) fn keyed_senders(&self, count: usize, spread: bool) -> Vec<Sends> {
+        self.clients(count, spread, Sends::keyed)
+    }
+
+    fn clients(&self, count: usize, spread: bool, make: fn(&str, Arc<[ChatId]>, u64) -> Sends) -> Vec<Sends> {
         let chats = if spread { &self.scene.spread } else { &self.scene.one };
         // Each begins at another chat.
-        let sends = |(person, first): (usize, u64)| {
-            Sends::new(&self.scene.people[person].token, chats.clone(), first)
-        };
-        (0..count).zip((0..).step_by(7)).map(sends).collect()
+        let people = self.scene.people[..count].iter().zip((0..).step_by(7));
+        people.map(|(person, first)| make(&person.token, chats.clone(), first)).collect()
     }
 }

@@ -224,12 +224,13 @@ fn per_stream(bytes: u64, streams: usize) -> f64 {
 
 fn put_down(found: &Found, report: &mut Report) {
     let streams = count(found.streams);
-    report.limit(format!("raw sockets, frame by frame, {streams}"), Unit::PerSecond, &found.raw.burst);
-    report.limit(
-        format!("raw sockets, frames in one write, {streams}"),
-        Unit::PerSecond,
-        &found.raw_together,
-    );
+    for (what, samples) in [
+        ("one frame", &found.raw_single),
+        ("a burst, frame by frame", &found.raw.burst),
+        ("a burst in one write", &found.raw_together),
+    ] {
+        report.limit(format!("deliveries to {streams} raw sockets, {what}"), Unit::PerSecond, samples);
+    }
     report.own_shares.push((format!("a burst to {streams} streams"), found.own.clone()));
     if found.streams >= 1_000 {
         report.figures.push(Figure {
@@ -252,7 +253,7 @@ fn put_down(found: &Found, report: &mut Report) {
                 faults: 0,
             },
             Figure {
-                name: format!("opening {streams} streams at once, {} refused", found.refused),
+                name: format!("opening {streams} streams at once, {} refused", count(found.refused)),
                 unit: Unit::Seconds,
                 limit: None,
                 ours: found.ours.opening.clone(),

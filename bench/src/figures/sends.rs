@@ -3,7 +3,7 @@
 use crate::{
     bench::Bench,
     report::{Bound, Figure, Report, Table, Target, Unit, number},
-    requests::{self, CONTENT_BYTES},
+    requests::{self, CONTENT_BYTES, Sends},
     samples::Samples,
     scene::SENDERS,
     site::Run,
@@ -74,33 +74,23 @@ async fn limits(bench: &Bench, found: &mut Found) -> anyhow::Result<()> {
 
 /// Sends by so many people at the same time, to one chat or round many.
 pub(super) async fn sends(bench: &Bench, senders: usize, spread: bool) -> anyhow::Result<Run> {
-    let site = &bench.site;
-    site.load(site.senders(senders, spread), bench.plan.warm_up, bench.plan.window).await
+    load(bench, bench.site.senders(senders, spread)).await
+}
+
+async fn load(bench: &Bench, clients: Vec<Sends>) -> anyhow::Result<Run> {
+    bench.site.load(clients, bench.plan.warm_up, bench.plan.window).await
 }
 
 async fn growth(bench: &Bench) -> anyhow::Result<Table> {
+    let site = &bench.site;
     let mut rows = Vec::new();
     for senders in GROWTH {
         eprintln!("sends: {senders} at the same time");
-        let mut row = vec![senders.to_string()];
-        for spread in [false, true] {
-            let mut rate = Samples::default();
-            let mut cpu: [Samples; 3] = Default::default();
-            let mut refused = 0;
-            for _ in 0..bench.plan.growth_rounds {
-                let Run { done, used } = sends(bench, senders, spread).await?;
-                rate.push(done.rate());
-                refused += done.refused;
-                for (cpu, used) in cpu.iter_mut().zip([used.rest, used.postgres, used.notify]) {
-                    cpu.push(done.micros_each(used));
-                }
-            }
-            let [rest, postgres, notify] = cpu.map(|cpu| format!("{:.0}", cpu.median()));
-            let refused = if refused > 0 { format!(" ({refused} refused)") } else { String::new() };
-            row.extend([number(rate.median()) + &refused, format!("{rest} + {postgres} + {notify}")]);
-        }
-        rows.push(row);
+        rows.push(row(bench, senders.to_string(), |spread| site.senders(senders, spread)).await?);
     }
+    eprintln!("sends: {CLIENTS} at the same time, with a client_id each");
+    let name = format!("{CLIENTS}, with `client_id`");
+    rows.push(row(bench, name, |spread| site.keyed_senders(CLIENTS, spread)).await?);
     Ok(Table {
         title: "Sends by the number of senders".into(),
         note: "CPU a send in µs: fechatter_server + PostgreSQL + notify_server, to which nobody listens."
@@ -108,6 +98,32 @@ async fn growth(bench: &Bench) -> anyhow::Result<Table> {
         header: vec!["senders", "one chat, sends/s", "CPU", "100 chats, sends/s", "CPU"],
         rows,
     })
+}
+
+/// To one chat, and over many.
+async fn row(
+    bench: &Bench,
+    name: String,
+    clients: impl Fn(bool) -> Vec<Sends>,
+) -> anyhow::Result<Vec<String>> {
+    let mut row = vec![name];
+    for spread in [false, true] {
+        let mut rate = Samples::default();
+        let mut cpu: [Samples; 3] = Default::default();
+        let mut refused = 0;
+        for _ in 0..bench.plan.growth_rounds {
+            let Run { done, used } = load(bench, clients(spread)).await?;
+            rate.push(done.rate());
+            refused += done.refused;
+            for (cpu, used) in cpu.iter_mut().zip([used.rest, used.postgres, used.notify]) {
+                cpu.push(done.micros_each(used));
+            }
+        }
+        let [rest, postgres, notify] = cpu.map(|cpu| format!("{:.0}", cpu.median()));
+        let refused = if refused > 0 { format!(" ({refused} refused)") } else { String::new() };
+        row.extend([number(rate.median()) + &refused, format!("{rest} + {postgres} + {notify}")]);
+    }
+    Ok(row)
 }
 
 fn put_down(found: Found, report: &mut Report) {
