@@ -16,6 +16,17 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// How long a connection may be idle and be taken for good without a question.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Every statement of ours finds its rows by keys. So each is planned once a connection, for whatever parameters,
+/// because planning over the partitions of `messages` takes longer than running; and along the indexes, also when a
+/// table was empty at that time or a `limit` is not known (PostgreSQL manual, sections 20.7.1 and 20.7.4).
+const PLANNING: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
 /// How to reach PostgreSQL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,29 +59,23 @@ impl DatabaseSettings {
             .connect_lazy_with(options))
     }
 
-    /// A pool of one connection, for a task that runs the same few statements over and over, which find their rows by
-    /// keys. They are planned once, not anew for each array of parameters; and by the indexes, although a table may be
-    /// small when they are planned (PostgreSQL manual, section 20.7).
+    /// A pool of one connection, for a task that must not wait for one while requests have taken all others.
     ///
     /// # Errors
     /// A URL that cannot be parsed, or none.
-    pub fn steady_pool(&self, application: &str) -> Result<PgPool, SettingsError> {
-        let options = self
-            .options(application)?
-            .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
+    pub fn pool_of_one(&self, application: &str) -> Result<PgPool, SettingsError> {
         Ok(pool_options(1)
             .acquire_timeout(Duration::from_secs(self.acquire_timeout_s))
-            .connect_lazy_with(options))
+            .connect_lazy_with(self.options(application)?))
     }
 
     fn options(&self, application: &str) -> Result<PgConnectOptions, SettingsError> {
-        Ok(connect_options(&self.url, application)?.options([
+        let options = connect_options(&self.url, application)?.options([
             ("statement_timeout", format!("{}s", self.statement_timeout_s)),
             ("lock_timeout", format!("{}s", self.lock_timeout_s)),
             ("idle_in_transaction_session_timeout", format!("{}s", self.idle_in_transaction_timeout_s)),
-            // Compiling a plan takes longer than any of our statements.
-            ("jit", "off".to_owned()),
-        ]))
+        ]);
+        Ok(options.options(PLANNING))
     }
 
     /// A pool of one connection without time limits, for migrations.

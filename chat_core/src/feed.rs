@@ -282,9 +282,13 @@ async fn read(
             p.username as "person_username?", p.avatar_url as "person_avatar_url?"
         from stream_epoch s
         left join lateral (select * from events where id > $1 order by id limit $2) e on true
-        left join messages m on $3 and m.chat_id = e.chat_id and m.id = e.message_id
-        left join users p on $3 and p.id = coalesce(m.sender_id,
-            case when e.data ->> 'type' = 'member_added' then e.user_id end)
+        left join lateral (
+            select * from messages where $3 and chat_id = e.chat_id and id = e.message_id limit 1
+        ) m on true
+        left join lateral (
+            select * from users where $3 and id = coalesce(m.sender_id,
+                case when e.data ->> 'type' = 'member_added' then e.user_id end) limit 1
+        ) p on true
         order by e.id
         "#,
         cursor,

@@ -39,7 +39,7 @@ impl App {
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let listen = settings.database.listen_options("fechatter_server")?;
-        let feed = settings.database.steady_pool("fechatter_server feed")?;
+        let feed = settings.database.pool_of_one("fechatter_server feed")?;
         let state = AppState::new(settings, clock)?;
         let watching = watch::follow(state.clone(), feed, listen);
         let keeping = housekeeping::run(state.clone());

@@ -53,7 +53,7 @@ impl App {
         let ring_limits = settings.stream.ring_limits();
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
-        let feed = settings.database.steady_pool("notify_server feed")?;
+        let feed = settings.database.pool_of_one("notify_server feed")?;
         let following = intake::follow(feed, listen, ring_limits, to_hub);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
