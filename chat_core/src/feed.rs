@@ -5,14 +5,13 @@
 
 mod cursor;
 mod row;
+mod store;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-    types::Json,
 };
 use tokio::{
     sync::Notify,
@@ -20,15 +19,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    event::{Epoch, Event, Position},
-    ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{MessageKind, SystemNote},
-};
+use crate::event::{Event, Position};
 
+pub use self::store::{LogState, read_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
-    row::Row,
+    store::{end, read_bare_after},
 };
 
 /// The channel that the triggers ring.
@@ -145,7 +141,10 @@ impl EventFeed {
         let Some(cursor) = &self.cursor else {
             return self.restart(Gap::Start).await.map(Some);
         };
-        let (log, events) = read(&self.pool, cursor.position.id, BATCH, self.detail).await?;
+        let (log, events) = match self.detail {
+            Detail::Whole => read_after(&self.pool, cursor.position.id, BATCH).await?,
+            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, BATCH).await?,
+        };
         match cursor.judge(&log) {
             Continuation::Whole => {}
             Continuation::Expired => return self.restart(Gap::Expired).await.map(Some),
@@ -172,30 +171,6 @@ impl EventFeed {
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }
-}
-
-/// The end of the log.
-async fn end(pool: &PgPool) -> sqlx::Result<Cursor> {
-    let row = sqlx::query!(
-        r#"
-        select s.epoch, coalesce(e.id, s.dropped_through) as "id!", e.at as "at?"
-        from stream_epoch s left join lateral (select id, at from events order by id desc limit 1) e on true
-        "#
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(Cursor { position: Position { epoch: Epoch(row.epoch), id: row.id }, at: row.at })
-}
-
-/// Gives the log a new epoch, unless its epoch is not `known` any more; answers the epoch that it has then.
-///
-/// Every stream is told `reset` soon after, and every position that a client holds is of another log from then on.
-///
-/// # Errors
-/// What PostgreSQL says; on a standby that nothing can be written.
-pub async fn rotate_epoch(pool: &PgPool, known: &Epoch) -> sqlx::Result<Epoch> {
-    sqlx::query!("select rotate_epoch($1)", known.0).execute(pool).await?;
-    end(pool).await.map(|cursor| cursor.position.epoch)
 }
 
 fn backoff(failures: usize) -> Duration {
@@ -240,68 +215,4 @@ async fn listen(options: &PgConnectOptions, bell: &Notify, failures: &mut usize)
             }
         }
     }
-}
-
-/// What the log said of itself, in the statement that read the events.
-#[derive(Clone, Debug)]
-pub struct LogState {
-    /// Which log.
-    pub epoch: Epoch,
-    /// Events up to here have been dropped.
-    pub dropped_through: i64,
-    /// When the event of the cursor was written; none when the log has no event of that id.
-    pub cursor_at: Option<DateTime<Utc>>,
-}
-
-/// The first `limit` events after `cursor`, joined with what they name, and the log's state at that moment.
-pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
-    read(pool, cursor, limit, Detail::Whole).await
-}
-
-async fn read(
-    pool: &PgPool,
-    cursor: i64,
-    limit: i64,
-    detail: Detail,
-) -> sqlx::Result<(LogState, Vec<Event>)> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"
-        select s.epoch, s.dropped_through,
-            (select at from events where id = $1) as cursor_at,
-            e.id as "id?", e.kind as "kind?", e.at as "at?",
-            e.workspace_id as "workspace_id?: WorkspaceId", e.chat_id as "chat_id?: ChatId",
-            e.user_id as "user_id?: UserId", e.actor_id as "actor_id?: UserId",
-            e.message_id as "message_id?: MessageId", e.data as "data?",
-            m.seq as "seq?", m.kind as "message_kind?: MessageKind", m.content as "content?",
-            m.system as "system?: Json<SystemNote>", m.deleted_by as "deleted_by?: UserId",
-            m.reply_to as "reply_to?: MessageId", m.client_id as "client_id?",
-            m.created_at as "created_at?", m.edited_at as "edited_at?",
-            m.version as "version?", m.deleted_at as "deleted_at?",
-            p.id as "person_id?: UserId", p.full_name as "person_name?",
-            p.username as "person_username?", p.avatar_url as "person_avatar_url?"
-        from stream_epoch s
-        left join lateral (select * from events where id > $1 order by id limit $2) e on true
-        left join lateral (
-            select * from messages where $3 and chat_id = e.chat_id and id = e.message_id limit 1
-        ) m on true
-        left join lateral (
-            select * from users where $3 and id = coalesce(m.sender_id,
-                case when e.data ->> 'type' = 'member_added' then e.user_id end) limit 1
-        ) p on true
-        order by e.id
-        "#,
-        cursor,
-        limit,
-        detail == Detail::Whole,
-    )
-    .fetch_all(pool)
-    .await?;
-    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let log = LogState {
-        epoch: Epoch(first.epoch.clone()),
-        dropped_through: first.dropped_through,
-        cursor_at: first.cursor_at,
-    };
-    Ok((log, rows.into_iter().filter_map(Row::into_event).collect()))
 }

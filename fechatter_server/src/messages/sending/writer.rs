@@ -132,17 +132,16 @@ impl Task {
                         let _ = job.answer.send(Err(busy));
                     }
                 }
-                Err(error) if batch.len() == 1 => {
-                    for job in batch.drain(..) {
-                        let _ = job.answer.send(Err(Error::Database(error)));
-                        break;
-                    }
-                }
-                Err(error) => {
+                Err(error) if batch.len() > 1 => {
                     tracing::warn!(%error, messages = batch.len(), "a batch failed; it is written in halves");
                     let second = batch.split_off(batch.len() / 2);
                     batches.push(second);
                     batches.push(batch);
+                }
+                Err(error) => {
+                    if let Some(job) = batch.pop() {
+                        let _ = job.answer.send(Err(Error::Database(error)));
+                    }
                 }
             }
         }
@@ -183,6 +182,6 @@ fn next_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
 
 /// Whether PostgreSQL undid the transaction for the sake of another (manual, section 13.5): nothing has happened.
 fn is_conflict(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| ["40001", "40P01"].contains(&&*code))
 }
