@@ -9,6 +9,7 @@ mod fixtures;
 pub mod frame;
 pub mod hub;
 pub mod intake;
+mod light;
 mod readiness;
 pub mod reason;
 pub mod replay;
@@ -22,15 +23,18 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
-use std::sync::Arc;
-
 use anyhow::ensure;
 use axum::Router;
 use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Settings, hub::Hub, ring::Ring, state::AppState};
+use crate::{
+    config::Settings,
+    hub::Hub,
+    ring::Ring,
+    state::{AppState, Shared},
+};
 
 /// The application, running: its background tasks and its streams end with the token given to [`App::start`].
 pub struct App {
@@ -57,9 +61,8 @@ impl App {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
 
-        let replays = Arc::new(Semaphore::new(settings.stream.replay_concurrency));
-        let settings = Arc::new(settings);
-        let state = AppState { pool, clock, authenticator, hub: handle, replays, settings };
+        let replays = Semaphore::new(settings.stream.replay_concurrency);
+        let state = AppState::from(Shared { pool, clock, authenticator, hub: handle, replays, settings });
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }

@@ -1,6 +1,6 @@
-//! What every handler can reach.
+//! What every handler and every stream can reach.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use chat_core::{caller::Authenticator, clock::Clock};
@@ -9,9 +9,12 @@ use tokio::sync::Semaphore;
 
 use crate::{config::Settings, hub::HubHandle};
 
-/// Cheap to clone: everything in it is shared.
+/// Everything shared, behind one pointer: each stream holds it.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What is shared.
+pub struct Shared {
     /// PostgreSQL.
     pub pool: PgPool,
     /// The time.
@@ -21,9 +24,23 @@ pub struct AppState {
     /// Routes events to streams.
     pub hub: HubHandle,
     /// Permits to read pages of the event table.
-    pub replays: Arc<Semaphore>,
+    pub replays: Semaphore,
     /// The settings.
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
+}
+
+impl From<Shared> for AppState {
+    fn from(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl FromRef<AppState> for Authenticator {

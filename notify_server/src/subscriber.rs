@@ -46,6 +46,12 @@ impl Subscriber {
         self.token_expires_at
     }
 
+    /// One without a token, for unit tests.
+    #[cfg(test)]
+    pub(crate) fn for_test(user_id: UserId, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Self {
+        Self { user_id, session_id, token_expires_at }
+    }
+
     async fn by_ticket(ticket: &str, state: &AppState) -> Result<Self, Error> {
         let ticket = ticket::take(state, ticket).await?;
         tracing::Span::current().record("user_id", tracing::field::display(ticket.user_id));

@@ -12,7 +12,6 @@ use crate::{
     replay::Replay,
     state::AppState,
     store::{self, Snapshot},
-    subscriber::Subscriber,
 };
 
 /// How long the database may take.
@@ -57,10 +56,10 @@ pub enum Opening {
 /// [`Error::Unauthorized`] when the session has ended; the others are worth another attempt.
 pub async fn subscribe(
     state: &AppState,
-    subscriber: &Subscriber,
     connection: &Arc<Connection>,
     cursor: &Cursor,
 ) -> Result<Subscription, Error> {
+    let subscriber = &connection.subscriber;
     for _ in 0..ATTEMPTS {
         let id = cursor.position().map(|position| position.id);
         let snapshot = store::snapshot(&state.pool, subscriber, id, state.clock.now());

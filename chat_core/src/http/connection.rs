@@ -35,6 +35,7 @@ use tower::Service;
 use super::{
     handover::{Offer, PlainConnection, Slot},
     pace::{Pace, Turn, Turns},
+    stall::STALL,
     wire::Wire,
 };
 
@@ -67,7 +68,7 @@ impl Default for Patience {
             head: Duration::from_secs(10),
             // More than the minute for which reverse proxies keep connections by default.
             idle: Duration::from_secs(75),
-            stall: Duration::from_secs(30),
+            stall: STALL,
         }
     }
 }

@@ -15,6 +15,9 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+/// How long a client may take none of an answer, or of a stream, before its connection is closed.
+pub const STALL: Duration = Duration::from_secs(30);
+
 /// A connection whose writes fail once they make no progress for too long.
 pub struct StallGuard<T> {
     inner: T,

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::connections::Connection;
+use super::connection::Connection;
 use crate::{directory::Memberships, error::Error, ring::Ring};
 
 /// How long a new stream waits for the feed to reach its snapshot.
