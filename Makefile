@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt prepare openapi permissions fuzz deny tools postgres
+.PHONY: help run test check fmt prepare openapi permissions fuzz bench bench-quick deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,14 @@ permissions: tools ## renew docs/permissions.md after a change of the permission
 fuzz: tools postgres ## send all sorts of requests to a server of its own, for some minutes; see docs/fuzzing.md
 	@$(OFFLINE) $(CARGO) build --quiet -p fechatter
 	@scripts/fuzz.sh
+
+bench: tools postgres ## measure sends, streams and reads beside the machine's limits, for about a quarter of an hour
+	@$(OFFLINE) $(CARGO) build --release -p fechatter_server -p notify_server -p fechatter_bench
+	@"$${CARGO_TARGET_DIR:-target}/release/fechatter_bench" full $(BENCH)
+
+bench-quick: tools postgres ## the same in some minutes; BENCH='--only sends,history' measures only these
+	@$(OFFLINE) $(CARGO) build --release -p fechatter_server -p notify_server -p fechatter_bench
+	@"$${CARGO_TARGET_DIR:-target}/release/fechatter_bench" quick $(BENCH)
 
 deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny check

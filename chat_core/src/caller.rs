@@ -8,6 +8,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
+use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     ids::{SessionId, UserId},
     problem::Problem,
     store,
-    token::TokenVerifier,
+    token::{Claims, TokenVerifier},
 };
 
 /// The upper bound for a revocation that the event feed has not told yet.
@@ -54,10 +55,17 @@ impl Caller {
     }
 }
 
+/// Tokens remembered; the rest are verified again.
+const TOKENS: u64 = 100_000;
+/// How long a verified token is remembered at most; its own end counts all the same.
+const TOKEN_TTL: Duration = Duration::from_mins(15);
+
 /// Turns tokens into callers.
 #[derive(Clone)]
 pub struct Authenticator {
     verifier: Arc<TokenVerifier>,
+    /// The claims of tokens that were verified, by the token's SHA-256: to verify a signature costs far more.
+    verified: Cache<[u8; 32], Arc<Claims>>,
     sessions: Cache<(SessionId, UserId), bool>,
     pool: PgPool,
     clock: Clock,
@@ -72,7 +80,8 @@ impl Authenticator {
             .time_to_live(SESSION_TTL)
             .support_invalidation_closures()
             .build();
-        Self { verifier: Arc::new(verifier), sessions, pool, clock }
+        let tokens = Cache::builder().max_capacity(TOKENS).time_to_live(TOKEN_TTL).build();
+        Self { verifier: Arc::new(verifier), verified: tokens, sessions, pool, clock }
     }
 
     /// The caller that a bearer token stands for.
@@ -81,7 +90,7 @@ impl Authenticator {
     /// 401 for a token that is not accepted or whose session has ended; 503 when the database cannot tell.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Problem> {
         let now = self.clock.now();
-        let claims = self.verifier.verify(token, now).ok_or_else(Problem::unauthorized)?;
+        let claims = self.claims(token, now).await.ok_or_else(Problem::unauthorized)?;
         let active = self
             .sessions
             .try_get_with(
@@ -98,6 +107,16 @@ impl Authenticator {
         }
         let token_expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(now);
         Ok(Caller { user_id: claims.sub, session_id: claims.sid, token_expires_at })
+    }
+
+    async fn claims(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Claims>> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        if let Some(claims) = self.verified.get(&hash).await {
+            return claims.in_force(now).then_some(claims);
+        }
+        let claims = Arc::new(self.verifier.verify(token, now)?);
+        self.verified.insert(hash, Arc::clone(&claims)).await;
+        Some(claims)
     }
 
     /// Forgets what is remembered of a session, because it has ended.

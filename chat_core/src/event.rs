@@ -73,6 +73,8 @@ pub enum EventKind {
     SessionRevoked,
     /// A person was suspended; internal.
     UserSuspended,
+    /// A person's name, handle or picture changed; internal.
+    UserChanged,
     /// Written by a newer version.
     Unknown,
 }
@@ -90,6 +92,7 @@ impl EventKind {
             "read" => Self::Read,
             "session_revoked" => Self::SessionRevoked,
             "user_suspended" => Self::UserSuspended,
+            "user_changed" => Self::UserChanged,
             _ => Self::Unknown,
         }
     }
@@ -104,7 +107,7 @@ impl EventKind {
             Self::ChatUpdate => Some("chat_update"),
             Self::WorkspaceUpdate => Some("workspace_update"),
             Self::Read => Some("read"),
-            Self::SessionRevoked | Self::UserSuspended | Self::Unknown => None,
+            Self::SessionRevoked | Self::UserSuspended | Self::UserChanged | Self::Unknown => None,
         }
     }
 }

@@ -36,6 +36,15 @@ pub struct Claims {
     pub jti: Uuid,
 }
 
+impl Claims {
+    /// Whether the token has not come to its end at `now`.
+    #[must_use]
+    pub fn in_force(&self, now: DateTime<Utc>) -> bool {
+        let end = DateTime::from_timestamp(self.exp, 0);
+        end.is_some_and(|end| now < end + TimeDelta::seconds(LEEWAY_S))
+    }
+}
+
 /// Checks access tokens; holds public keys only.
 pub struct TokenVerifier {
     keys: HashMap<String, DecodingKey>,
@@ -107,8 +116,7 @@ impl TokenVerifier {
         }
         let key = self.keys.get(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
-        let end = DateTime::from_timestamp(claims.exp, 0)?;
-        (now < end + TimeDelta::seconds(LEEWAY_S)).then_some(claims)
+        claims.in_force(now).then_some(claims)
     }
 }
 

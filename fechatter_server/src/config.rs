@@ -88,6 +88,8 @@ pub struct EventSettings {
 pub struct ChatSettings {
     /// After how many days a deleted chat is purged.
     pub purge_after_days: u32,
+    /// Memory for lists of chats that are kept, in MiB.
+    pub list_cache_mib: u64,
 }
 
 /// Logs.

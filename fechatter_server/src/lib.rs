@@ -9,6 +9,7 @@ pub mod docs;
 pub mod error;
 pub mod housekeeping;
 pub mod idempotency;
+mod log_tail;
 pub mod members;
 pub mod messages;
 pub mod permissions;
@@ -39,7 +40,7 @@ impl App {
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let listen = settings.database.listen_options("fechatter_server")?;
         let state = AppState::new(settings, clock)?;
-        let watching = watch::revocations(state.clone(), listen);
+        let watching = watch::follow(state.clone(), listen);
         let keeping = housekeeping::run(state.clone());
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));

@@ -8,7 +8,10 @@ use sqlx::PgPool;
 
 use crate::{
     auth::{issuer::Issuer, passwords::Passwords},
+    chats::views::cache::ChatLists,
     config::Settings,
+    log_tail::LogTail,
+    messages::sending::Writer,
 };
 
 /// Cheap to clone: everything in it is shared.
@@ -22,6 +25,12 @@ pub struct AppState {
     pub authenticator: Authenticator,
     /// Signs tokens.
     pub issuer: Arc<Issuer>,
+    /// What has changed lately.
+    pub(crate) log_tail: LogTail,
+    /// Lists of chats that still hold.
+    pub(crate) chat_lists: ChatLists,
+    /// Sends messages.
+    pub writer: Writer,
     /// Hashes passwords.
     pub passwords: Arc<Passwords>,
     /// The settings.
@@ -39,7 +48,12 @@ impl AppState {
         } else {
             TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?
         };
+        let writer = Writer::start(settings.database.writer_pool("fechatter_server writer")?);
+        let log_tail = LogTail::new(pool.clone());
         Ok(Self {
+            chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
+            log_tail,
+            writer,
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
             passwords: Arc::new(Passwords::new(auth)?),
             issuer: Arc::new(issuer),

@@ -1,23 +1,31 @@
-//! Follows the event feed, so that ended sessions are refused at once.
+//! Follows the event feed, so that what the servers remember ends with what ends it.
 
 use chat_core::{
-    event::{Event, EventKind},
+    event::{Event, EventKind, Position},
     feed::{Batch, EventFeed},
 };
 use sqlx::postgres::PgConnectOptions;
 
 use crate::state::AppState;
 
-/// Forgets every session that ends; never returns.
-pub(crate) async fn revocations(state: AppState, listen: PgConnectOptions) {
+/// Forgets every session that ends, and keeps the log's tail short to read; never returns.
+pub(crate) async fn follow(state: AppState, listen: PgConnectOptions) {
     let mut feed = EventFeed::start(state.pool.clone(), listen);
+    let mut cursor: Option<Position> = None;
     loop {
         match feed.next().await {
-            Batch::Gap { .. } => state.authenticator.forget_all(),
+            Batch::Gap { position, .. } => {
+                state.authenticator.forget_all();
+                cursor = Some(position);
+            }
             Batch::Events(events) => {
                 let ended = events.iter().filter(|event| event.kind == EventKind::SessionRevoked);
                 for session in ended.filter_map(Event::session_id) {
                     state.authenticator.forget(session);
+                }
+                if let (Some(cursor), Some(last)) = (&mut cursor, events.last()) {
+                    state.log_tail.follow(cursor, &events);
+                    cursor.id = last.id;
                 }
             }
         }

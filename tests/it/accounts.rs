@@ -74,6 +74,10 @@ async fn a_deleted_account_leaves_its_messages_and_nothing_else() {
     let owned = bob.make_chat(&workspace, "PrivateChannel", &[&ann]).await;
     bob.send(&single, "from bob").await;
     bob.patch("/api/users/me", json!({ "avatar_url": "https://example.com/b.png" })).await.expect(200);
+    let invites = format!("/api/workspaces/{workspace}/invites");
+    for address in ["Bob@Example.com", "somebody@example.com"] {
+        ann.post(&invites, json!({ "email": address })).await.expect(201);
+    }
     let mut stream = bob.stream(None).await;
 
     delete_me(&bob, "not my password").await.expect(403);
@@ -104,6 +108,8 @@ async fn a_deleted_account_leaves_its_messages_and_nothing_else() {
         .await
         .expect("a row");
     assert!(!row.contains("bob") && !row.contains("argon2"), "{row}");
+    let invites = ann.get(&invites).await.expect(200)["invites"].to_string();
+    assert!(invites.contains("somebody@") && !invites.contains("Bob@"), "{invites}");
     let again = site.sign_up("bob").await;
     assert_ne!(again.id, bob.id);
     assert_eq!(again.get("/api/users/me").await.expect(200)["username"], "bob");

@@ -174,3 +174,47 @@ async fn a_message_comes_before_the_end_of_its_senders_account_or_not_at_all() {
         assert_eq!(names, vec!["Deleted user"; usize::from(sent.status == 201)], "round {round}");
     }
 }
+
+/// What locks rows before the ordering lock would meet a server that does it the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_by_hand_get_in_nobodys_way() {
+    let site = Site::start().await;
+    let [ann, bob] = people(&site, ["ann", "bob"]).await;
+    let workspace = workspace(&ann, &[(&bob, "Member")]).await;
+    let mut chats = Vec::new();
+    for _ in 0..4 {
+        chats.push(ann.make_chat(&workspace, "Group", &[&bob]).await);
+    }
+    let by_hand = async {
+        for round in 0..ROUNDS {
+            for statement in [
+                "update chats set description = $1",
+                "update chat_members set notify_level = case when $1 like '%1' then 'All' else 'None' end::notify_level",
+                "update messages set content = $1, version = version + 1 where content is not null",
+                "update users set full_name = $1",
+            ] {
+                let text = format!("by hand {round}");
+                sqlx::query(statement).bind(text).execute(&site.pool).await.expect("no deadlock");
+            }
+        }
+    };
+    let by_servers = async {
+        for round in 0..ROUNDS {
+            let asked = chats.iter().map(async |chat| {
+                let name = json!({ "name": format!("round {round}") });
+                let read = json!({ "seq": round });
+                let chat = format!("/api/chats/{chat}");
+                let (messages, reading) = (format!("{chat}/messages"), format!("{chat}/read"));
+                tokio::join!(
+                    ann.put(&chat, name),
+                    bob.post(&messages, json!({ "content": "hello" })),
+                    bob.put(&reading, read),
+                )
+            });
+            for (named, sent, read) in join_all(asked).await {
+                assert_eq!((named.status, sent.status, read.status), (200, 201, 200), "round {round}");
+            }
+        }
+    };
+    tokio::join!(by_hand, by_servers);
+}

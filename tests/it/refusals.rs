@@ -136,7 +136,10 @@ async fn provoke(scene: &Scene, operation: &Operation) -> BTreeSet<u16> {
             .variables()
             .iter()
             .fold(operation.path.clone(), |path, variable| path.replace(&format!("{{{variable}}}"), &nobody));
-        ask(owner, &path).await.refuses(404, "not_found");
+        // Who may send is asked with the write, after the body was read.
+        let sends = operation.method == Method::POST && path.ends_with("/messages");
+        let body = sends.then(|| json!({ "content": "hello" }));
+        owner.request(operation.method.clone(), &path, body).await.refuses(404, "not_found");
         seen.insert(404);
     }
     if operation.has_query() {

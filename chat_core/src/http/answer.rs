@@ -1,10 +1,13 @@
 //! The successes of handlers.
 
+use std::marker::PhantomData;
+
 use axum::{
     Json,
-    http::{HeaderName, HeaderValue, StatusCode},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -41,6 +44,44 @@ pub struct Listed<T> {
     pub position: Position,
 }
 
+/// JSON that was encoded before: what a `T` looks like.
+pub struct Encoded<T> {
+    bytes: Bytes,
+    shape: PhantomData<T>,
+}
+
+impl<T: Serialize> Encoded<T> {
+    /// Encodes a value.
+    ///
+    /// # Errors
+    /// A value that JSON cannot hold, such as a map with keys that are no strings.
+    pub fn of(value: &T) -> serde_json::Result<Self> {
+        Ok(Self { bytes: serde_json::to_vec(value)?.into(), shape: PhantomData })
+    }
+}
+
+impl<T> Encoded<T> {
+    /// The JSON.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl<T> Clone for Encoded<T> {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), shape: PhantomData }
+    }
+}
+
+/// [`Listed`], with a body that was encoded before.
+pub struct ListedEncoded<T> {
+    /// The body.
+    pub body: Encoded<T>,
+    /// The position at which the list is as the body shows it.
+    pub position: Position,
+}
+
 impl<T: Serialize> IntoResponse for Found<T> {
     fn into_response(self) -> Response {
         Json(self.0).into_response()
@@ -70,12 +111,22 @@ impl IntoResponse for Done {
 
 impl<T: Serialize> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
-        let mut response = Json(self.body).into_response();
-        if let Ok(value) = HeaderValue::from_str(&self.position.to_string()) {
-            response.headers_mut().insert(X_EVENT_ID, value);
-        }
-        response
+        at(&self.position, Json(self.body).into_response())
     }
+}
+
+impl<T> IntoResponse for ListedEncoded<T> {
+    fn into_response(self) -> Response {
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        at(&self.position, (json, self.body.bytes).into_response())
+    }
+}
+
+fn at(position: &Position, mut response: Response) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&position.to_string()) {
+        response.headers_mut().insert(X_EVENT_ID, value);
+    }
+    response
 }
 
 impl<T: ToSchema> Output for Found<T> {
@@ -111,5 +162,11 @@ impl<T: ToSchema> Output for Listed<T> {
             "X-Event-Id",
             "Open the stream with this position: nothing falls between.",
         );
+    }
+}
+
+impl<T: ToSchema> Output for ListedEncoded<T> {
+    fn describe(operation: &mut Operation) {
+        Listed::<T>::describe(operation);
     }
 }

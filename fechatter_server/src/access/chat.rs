@@ -63,21 +63,53 @@ rights! {
     DeleteChat = Delete,
 }
 
+/// The caller's claim to the right `R` to the chat that the path names by `{id}`: nobody was asked yet.
+///
+/// Only a statement that asks by itself takes one, in place of a [`ChatPermit`]; it saves the question before.
+#[derive(Debug)]
+pub struct ChatClaim<R> {
+    chat_id: ChatId,
+    user_id: UserId,
+    right: PhantomData<R>,
+}
+
+impl<R> ChatClaim<R> {
+    /// Which chat.
+    #[must_use]
+    pub fn chat_id(&self) -> ChatId {
+        self.chat_id
+    }
+
+    /// Who claims it.
+    #[must_use]
+    pub fn user_id(&self) -> UserId {
+        self.user_id
+    }
+}
+
+impl<R: ChatRight> ChatClaim<R> {
+    /// Asks whether the claim is right.
+    ///
+    /// # Errors
+    /// Not found or forbidden.
+    pub async fn confirm(&self, connection: &mut PgConnection) -> Result<ChatNow, Error> {
+        check::<R>(store::chat_now(connection, self.chat_id, self.user_id).await?)
+    }
+}
+
 /// The proof that the caller has the right `R` to the chat that the path names by `{id}`.
 #[derive(Debug)]
 pub struct ChatPermit<R> {
-    chat_id: ChatId,
+    claim: ChatClaim<R>,
     workspace_id: WorkspaceId,
-    user_id: UserId,
     standing: ChatStanding,
-    right: PhantomData<R>,
 }
 
 impl<R> ChatPermit<R> {
     /// Which chat.
     #[must_use]
     pub fn chat_id(&self) -> ChatId {
-        self.chat_id
+        self.claim.chat_id
     }
 
     /// The workspace that holds it.
@@ -89,7 +121,7 @@ impl<R> ChatPermit<R> {
     /// Whose right it is.
     #[must_use]
     pub fn user_id(&self) -> UserId {
-        self.user_id
+        self.claim.user_id
     }
 
     /// The chat's type.
@@ -112,7 +144,7 @@ impl<R: ChatRight> ChatPermit<R> {
     /// # Errors
     /// As the extractor's: not found or forbidden.
     pub async fn confirm(&self, connection: &mut PgConnection) -> Result<ChatNow, Error> {
-        check::<R>(store::chat_now(connection, self.chat_id, self.user_id).await?)
+        self.claim.confirm(connection).await
     }
 }
 
@@ -161,20 +193,34 @@ fn check<R: ChatRight>(chat: Option<ChatNow>) -> Result<ChatNow, Error> {
     verdict.map(|()| chat)
 }
 
-impl<R: ChatRight> FromRequestParts<AppState> for ChatPermit<R> {
+impl<R: ChatRight> FromRequestParts<AppState> for ChatClaim<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let chat_id: ChatId = path_id(parts, "id").await?;
+        Ok(Self { chat_id, user_id: caller.user_id(), right: PhantomData })
+    }
+}
+
+impl<R: ChatRight> FromRequestParts<AppState> for ChatPermit<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let claim = ChatClaim::from_request_parts(parts, state).await?;
         let mut connection = state.pool.acquire().await?;
-        let chat = store::chat_now(&mut connection, chat_id, caller.user_id()).await?;
-        let ChatNow { workspace_id, standing, .. } = check::<R>(chat)?;
-        Ok(Self { chat_id, workspace_id, user_id: caller.user_id(), standing, right: PhantomData })
+        let ChatNow { workspace_id, standing, .. } = claim.confirm(&mut connection).await?;
+        Ok(Self { claim, workspace_id, standing })
     }
 }
 
 impl<R: ChatRight> Input for ChatPermit<R> {
+    fn describe(operation: &mut Operation) {
+        ChatClaim::<R>::describe(operation);
+    }
+}
+
+impl<R: ChatRight> Input for ChatClaim<R> {
     fn describe(operation: &mut Operation) {
         operation.requires_token();
         operation.refuses(&[404]);

@@ -4,20 +4,20 @@
 //! `chat_core`. Stores take proofs, not ids from a path, so a forgotten check does not compile:
 //!
 //! ```
-//! use fechatter_server::{access::{ChatPermit, SendTo}, messages::{store, types::SendMessage}, state::AppState};
+//! use fechatter_server::{access::{ChatPermit, SendTo}, messages::{store, types::MarkRead}, state::AppState};
 //!
-//! async fn send(state: AppState, permit: ChatPermit<SendTo>, draft: SendMessage) {
-//!     let _ = store::send(&state.pool, &permit, draft).await;
+//! async fn read(state: AppState, permit: ChatPermit<SendTo>, mark: MarkRead) {
+//!     let _ = store::mark_read(&state.pool, &permit, mark).await;
 //! }
 //! ```
 //!
-//! The proof that somebody may read is not a proof that they may send:
+//! The proof that somebody may see a chat is not a proof that they may mark it as read, which takes a member:
 //!
 //! ```compile_fail,E0308
-//! use fechatter_server::{access::{ChatPermit, ReadChat}, messages::{store, types::SendMessage}, state::AppState};
+//! use fechatter_server::{access::{ChatPermit, ReadChat}, messages::{store, types::MarkRead}, state::AppState};
 //!
-//! async fn send(state: AppState, permit: ChatPermit<ReadChat>, draft: SendMessage) {
-//!     let _ = store::send(&state.pool, &permit, draft).await;
+//! async fn read(state: AppState, permit: ChatPermit<ReadChat>, mark: MarkRead) {
+//!     let _ = store::mark_read(&state.pool, &permit, mark).await;
 //! }
 //! ```
 //!
@@ -47,8 +47,8 @@ pub(crate) mod store;
 mod workspace;
 
 pub use chat::{
-    AddToChat, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, HideChat, JoinChat,
-    LeaveChat, ManageChatMembers, ReadChat, SendTo, UpdateChat,
+    AddToChat, ChatClaim, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, HideChat,
+    JoinChat, LeaveChat, ManageChatMembers, ReadChat, SendTo, UpdateChat,
 };
 pub use workspace::{
     CreateChat, DeleteWorkspace, LeaveWorkspace, ManageWorkspaceMembers, ReadWorkspace, UpdateWorkspace,

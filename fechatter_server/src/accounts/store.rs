@@ -140,7 +140,7 @@ async fn erase(
         people::store::go(connection, workspace, user, role, now).await?;
     }
     let ended = end_sessions(connection, user, now).await?;
-    forget_devices_and_keys(connection, user).await?;
+    forget_traces(connection, user).await?;
     // The handle is random: one that followed from the id could be taken by somebody else before.
     let erased = sqlx::query!(
         "update users
@@ -172,7 +172,14 @@ async fn workspaces_of(
     Ok(rows.into_iter().map(|row| (row.id, row.role)).collect())
 }
 
-async fn forget_devices_and_keys(connection: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+/// Devices, idempotency keys, and invites to the person's address.
+async fn forget_traces(connection: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from workspace_invites i using users u where u.id = $1 and lower(i.email) = lower(u.email)",
+        user.0,
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!("update sessions set user_agent = null, ip = null where user_id = $1", user.0)
         .execute(&mut *connection)
         .await?;

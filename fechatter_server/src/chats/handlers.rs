@@ -4,7 +4,7 @@ use axum::extract::State;
 use chat_core::{
     caller::Caller,
     http::{
-        answer::{Done, Ensured, Found, Listed},
+        answer::{Done, Encoded, Ensured, Found, Listed, ListedEncoded},
         json::Json,
         query::Query,
     },
@@ -14,7 +14,7 @@ use chat_core::{
 use super::{
     store,
     types::{ChannelPage, ChatList, ChatView, CreateChat, ListChannels, ListChats, UpdateChat},
-    views,
+    views::{self, cache::Kept},
 };
 use crate::{
     access::{self, ChatPermit, DeleteChat, HideChat, ReadChat, ReadWorkspace, WorkspacePermit},
@@ -28,13 +28,23 @@ pub async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Query(query): Query<ListChats>,
-) -> Result<Listed<ChatList>, Error> {
+) -> Result<ListedEncoded<ChatList>, Error> {
+    let key = (caller.user_id(), query.workspace_id);
+    let since =
+        state.chat_lists.end().await.ok_or(Error::Busy("The database is not available at the moment."))?;
+    if let Some(listed) = state.chat_lists.get(&key, &since).await {
+        return Ok(listed);
+    }
     if let Some(workspace_id) = query.workspace_id {
         WorkspacePermit::<ReadWorkspace>::look_up(&state, caller, workspace_id).await?;
     }
     let mut snapshot = Snapshot::begin(&state.pool).await?;
     let chats = views::store::of_caller(&mut snapshot.tx, caller, query.workspace_id).await?;
-    Ok(Listed { body: ChatList { chats }, position: snapshot.position })
+    let mut ids = views::store::ids_of_caller(&mut snapshot.tx, caller).await?;
+    ids.push(caller.user_id().0);
+    ids.extend(query.workspace_id.map(|id| id.0));
+    let body = Encoded::of(&ChatList { chats }).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(state.chat_lists.keep(key, Kept { since, shows: snapshot.position, ids, body }).await)
 }
 
 /// Makes a chat; a `Single` one that is there is found.

@@ -19,7 +19,7 @@ use crate::{
     access::{self, ChatPermit, DeleteChat, HideChat, WorkspacePermit},
     error::Error,
     idempotency::{self, types::Once},
-    messages::store::note,
+    messages::sending::store::note,
 };
 
 /// A chat that somebody made, unless they have lost sight of it since.

@@ -15,7 +15,7 @@ use crate::{
     access::{AddToChat, ChatPermit, ChatRight, JoinChat, LeaveChat, ManageChatMembers, ReadChat, SendTo},
     chats::{self, types::ChatView},
     error::{Conflict, Error},
-    messages::store::note,
+    messages::sending::store::note,
 };
 
 /// `query_as!` for members: the rows `cm` of chat $1 that the given condition picks.

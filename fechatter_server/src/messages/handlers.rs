@@ -14,11 +14,11 @@ use chat_core::{
 };
 
 use super::{
-    store,
+    sending, store,
     types::{ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState, SendMessage, Sent},
 };
 use crate::{
-    access::{ChatPermit, ReadChat, SendTo},
+    access::{ChatClaim, ChatPermit, ReadChat, SendTo},
     error::Error,
     idempotency::types::IdempotencyKey,
     state::AppState,
@@ -38,12 +38,12 @@ pub async fn list(
 /// Sends a message: 201 once it is durable, 200 when it was sent before.
 pub async fn send(
     State(state): State<AppState>,
-    permit: ChatPermit<SendTo>,
+    claim: ChatClaim<SendTo>,
     key: IdempotencyKey,
     Json(draft): Json<SendMessage>,
 ) -> Result<Ensured<Message>, Problem> {
     let draft = draft.with_key(key)?;
-    Ok(match store::send(&state.pool, &permit, draft).await? {
+    Ok(match sending::send(&state, &claim, draft).await? {
         Sent::New(message) => Ensured::New(message),
         Sent::Earlier(message) => Ensured::Existing(message),
     })

@@ -2,5 +2,6 @@
 
 pub mod changes;
 pub mod handlers;
+pub mod sending;
 pub mod store;
 pub mod types;

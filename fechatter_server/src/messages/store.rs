@@ -10,10 +10,10 @@ use chat_core::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, types::Json};
 
-use super::types::{MarkRead, MarkUnread, MessagePage, ReadState, SendMessage, Sent, Window};
+use super::types::{MarkRead, MarkUnread, MessagePage, ReadState, Window};
 use crate::{
-    access::{ChatPermit, ChatRight, ReadChat, SendTo},
-    error::{Conflict, Error},
+    access::{ChatPermit, ReadChat, SendTo},
+    error::Error,
 };
 
 /// A message row with its sender.
@@ -80,118 +80,8 @@ macro_rules! messages {
     };
 }
 
-/// Sends a message: durable when this returns, in one transaction under the ordering lock.
-pub async fn send(pool: &PgPool, permit: &ChatPermit<SendTo>, draft: SendMessage) -> Result<Sent, Error> {
-    let (chat_id, sender_id) = (permit.chat_id(), permit.user_id());
-    let mut tx = begin_write(pool, Some(sender_id)).await?;
-    if let Some(client_id) = &draft.client_id
-        && let Some(earlier) = sent_as(&mut tx, chat_id, sender_id, client_id).await?
-    {
-        return if repeats(&mut tx, &earlier, &draft).await? {
-            Ok(Sent::Earlier(earlier))
-        } else {
-            Err(Error::Conflict(Conflict::ClientIdReused))
-        };
-    }
-    let Some(id) = insert(&mut tx, chat_id, sender_id, &draft).await? else {
-        return Err(why_not_sent(&mut tx, permit, &draft).await?);
-    };
-    let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
-    tx.commit().await?;
-    Ok(Sent::New(message))
-}
-
-/// Inserts with the next seq; none when the sender is not in the chat, the chat takes no messages, or the
-/// message replied to is not in it.
-async fn insert(
-    connection: &mut PgConnection,
-    chat_id: ChatId,
-    sender_id: UserId,
-    draft: &SendMessage,
-) -> sqlx::Result<Option<MessageId>> {
-    sqlx::query_scalar!(
-        r#"
-        with target as (
-            update chats c set last_seq = c.last_seq + 1
-            from chat_members cm
-            where c.id = $1 and cm.chat_id = c.id and cm.user_id = $2
-                and c.deleted_at is null and c.archived_at is null
-                and ($6::uuid is null or exists (select from messages r where r.chat_id = $1 and r.id = $6))
-            returning c.last_seq
-        )
-        insert into messages (id, chat_id, seq, sender_id, client_id, content, reply_to, created_at, updated_at)
-        select $3, $1, target.last_seq, $2, $4, $5, $6, clock_timestamp(), clock_timestamp() from target
-        returning id as "id: MessageId"
-        "#,
-        chat_id.0,
-        sender_id.0,
-        MessageId::new().0,
-        draft.client_id,
-        draft.content,
-        draft.reply_to.map(|id| id.0),
-    )
-    .fetch_optional(connection)
-    .await
-}
-
-async fn why_not_sent(
-    connection: &mut PgConnection,
-    permit: &ChatPermit<SendTo>,
-    draft: &SendMessage,
-) -> sqlx::Result<Error> {
-    match permit.confirm(&mut *connection).await {
-        Ok(chat) if chat.archived => return Ok(Error::Conflict(Conflict::Archived)),
-        Ok(_) => {}
-        Err(Error::Database(error)) => return Err(error),
-        Err(refused) => return Ok(refused),
-    }
-    Ok(match draft.reply_to {
-        Some(_) => Error::Invalid { field: "reply_to", message: "is not a message of this chat" },
-        None => Error::NotFound,
-    })
-}
-
-/// Whether the draft is what the earlier message said at first; of a deleted one nobody knows any more.
-async fn repeats(
-    connection: &mut PgConnection,
-    earlier: &Message,
-    draft: &SendMessage,
-) -> sqlx::Result<bool> {
-    let first = sqlx::query_scalar!(
-        "select content from message_edits where chat_id = $1 and message_id = $2 and version = 1",
-        earlier.chat_id.0,
-        earlier.id.0,
-    )
-    .fetch_optional(connection)
-    .await?;
-    let first = first.as_ref().or(earlier.content.as_ref());
-    Ok(earlier.reply_to == draft.reply_to && first.is_none_or(|first| *first == draft.content))
-}
-
-/// Notes what the person of the proof did to the chat, in the transaction that does it. Nobody's unread count
-/// grows by it; a chat that is deleted notes nothing.
-pub(crate) async fn note<R: ChatRight>(
-    connection: &mut PgConnection,
-    permit: &ChatPermit<R>,
-    note: &SystemNote,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "with target as (
-            update chats set last_seq = last_seq + 1 where id = $1 and deleted_at is null returning last_seq
-         )
-         insert into messages (id, chat_id, seq, sender_id, kind, system, created_at, updated_at)
-         select $3, $1, target.last_seq, $2, 'System', $4, clock_timestamp(), clock_timestamp() from target",
-        permit.chat_id().0,
-        permit.user_id().0,
-        MessageId::new().0,
-        Json(note) as _,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn sent_as(
+/// The message that its sender sent with this key.
+pub(super) async fn sent_as(
     connection: &mut PgConnection,
     chat_id: ChatId,
     sender_id: UserId,
@@ -207,6 +97,7 @@ async fn sent_as(
     Ok(row.fetch_optional(connection).await?.map(Message::from))
 }
 
+/// One message of a chat.
 pub(super) async fn one(
     connection: &mut PgConnection,
     chat_id: ChatId,

@@ -39,6 +39,7 @@ pub(super) async fn update_me(
     change: &UpdateMe,
     now: DateTime<Utc>,
 ) -> Result<Me, Error> {
+    let mut tx = begin_write(pool, Some(caller.user_id())).await?;
     let me = sqlx::query_as!(
         Me,
         r#"
@@ -55,10 +56,13 @@ pub(super) async fn update_me(
         change.avatar_url.as_ref().and_then(Option::as_deref),
         now,
     );
-    me.fetch_optional(pool)
+    let me = me
+        .fetch_optional(&mut *tx)
         .await
         .map_err(|error| Error::by_constraint(error, &[("users_username_key", Conflict::UsernameTaken)]))?
-        .ok_or(Error::SignedOut)
+        .ok_or(Error::SignedOut)?;
+    tx.commit().await?;
+    Ok(me)
 }
 
 /// The profile of somebody in one of the caller's workspaces, or the caller's own.

@@ -74,9 +74,10 @@ impl Route {
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
             EventKind::Read => (Scope::Nobody, event.user_id),
-            EventKind::SessionRevoked | EventKind::UserSuspended | EventKind::Unknown => {
-                (Scope::Nobody, None)
-            }
+            EventKind::SessionRevoked
+            | EventKind::UserSuspended
+            | EventKind::UserChanged
+            | EventKind::Unknown => (Scope::Nobody, None),
         };
         Self {
             audience: Audience { scope, person },

@@ -1,3 +1,4 @@
 //! Chats as people see them.
 
+pub(crate) mod cache;
 pub(crate) mod store;

@@ -9,6 +9,7 @@ use chat_core::{
 };
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     access::{ChatPermit, ChatRight, ReadWorkspace, WorkspacePermit},
@@ -114,9 +115,12 @@ macro_rules! chats {
                 lm.created_at as "message_created_at?"
             from chats c
             left join chat_members cm on cm.chat_id = c.id and cm.user_id = $1
-            left join users peer on c.chat_type = 'Single' and peer.id = case
-                when split_part(c.dm_key, ':', 1) = $1::uuid::text then split_part(c.dm_key, ':', 2)
-                else split_part(c.dm_key, ':', 1) end::uuid
+            left join lateral (
+                select u.id, u.full_name, u.username, u.avatar_url from users u
+                where u.id = case when split_part(c.dm_key, ':', 1) = $1::uuid::text then split_part(c.dm_key, ':', 2)
+                    else split_part(c.dm_key, ':', 1) end::uuid
+                limit 1
+            ) peer on c.chat_type = 'Single'
             left join lateral (
                 select m.id, m.content, m.sender_id, m.created_at, s.full_name
                 from messages m join users s on s.id = m.sender_id
@@ -145,6 +149,16 @@ pub(in crate::chats) async fn of_caller(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(ChatView::from).collect())
+}
+
+/// All chats that the caller is in, hidden and deleted ones too.
+pub(in crate::chats) async fn ids_of_caller(
+    connection: &mut PgConnection,
+    caller: Caller,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!("select chat_id from chat_members where user_id = $1", caller.user_id().0)
+        .fetch_all(connection)
+        .await
 }
 
 /// The chat of a proof, as the person of the proof sees it.

@@ -1,0 +1,146 @@
+//! Statements that write messages.
+
+use chat_core::{
+    ids::{ChatId, MessageId, UserId},
+    message::{Message, SystemNote},
+    user::Person,
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    access::{ChatClaim, ChatPermit, ChatRight, SendTo},
+    error::{Conflict, Error},
+    messages::{
+        store::{one, sent_as},
+        types::SendMessage,
+    },
+};
+
+/// A message to be written, by whoever claims to be in the chat.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) id: MessageId,
+    pub(super) chat_id: ChatId,
+    pub(super) sender_id: UserId,
+    pub(super) body: SendMessage,
+}
+
+/// What became of a message with the commit.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) seq: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) sender: Person,
+}
+
+/// Writes a batch: durable when this returns, in one transaction and one round trip. A draft has none when its sender
+/// may not send it, its `client_id` was used, or what it replies to is not in the chat.
+///
+/// The function takes the ordering lock before it asks whether the senders are in the chats.
+pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<Option<Written>>> {
+    let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
+    let chats: Vec<Uuid> = drafts.iter().map(|draft| draft.chat_id.0).collect();
+    let senders: Vec<Uuid> = drafts.iter().map(|draft| draft.sender_id.0).collect();
+    let client_ids: Vec<Option<&str>> = drafts.iter().map(|draft| draft.body.client_id.as_deref()).collect();
+    let contents: Vec<&str> = drafts.iter().map(|draft| draft.body.content.as_str()).collect();
+    let replies: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.body.reply_to.map(|id| id.0)).collect();
+    let rows = sqlx::query!(
+        r#"
+        select place as "place!", seq as "seq!", created_at as "created_at!", full_name as "full_name!",
+            username as "username!", avatar_url
+        from send_messages($1, $2, $3, $4, $5, $6)
+        "#,
+        &ids,
+        &chats,
+        &senders,
+        &client_ids as &[Option<&str>],
+        &contents as &[&str],
+        &replies as &[Option<Uuid>],
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut written = vec![None; drafts.len()];
+    for row in rows {
+        let place = usize::try_from(row.place - 1).ok().filter(|place| *place < drafts.len());
+        let place = place.ok_or(sqlx::Error::RowNotFound)?;
+        written[place] = Some(Written {
+            seq: row.seq,
+            created_at: row.created_at,
+            sender: Person {
+                id: drafts[place].sender_id,
+                name: row.full_name,
+                username: row.username,
+                avatar_url: row.avatar_url,
+            },
+        });
+    }
+    Ok(written)
+}
+
+/// Why a draft was not written: it was sent before, which is answered with what was sent; or the refusal. None when
+/// nothing stands against it any more.
+pub(super) async fn why_not_written(
+    pool: &PgPool,
+    claim: &ChatClaim<SendTo>,
+    draft: &SendMessage,
+) -> Result<Option<Message>, Error> {
+    let mut connection = pool.acquire().await?;
+    let chat = claim.confirm(&mut connection).await?;
+    if let Some(client_id) = &draft.client_id
+        && let Some(earlier) = sent_as(&mut connection, claim.chat_id(), claim.user_id(), client_id).await?
+    {
+        return if repeats(&mut connection, &earlier, draft).await? {
+            Ok(Some(earlier))
+        } else {
+            Err(Error::Conflict(Conflict::ClientIdReused))
+        };
+    }
+    chat.refuse_archived()?;
+    if let Some(reply_to) = draft.reply_to {
+        let there = one(&mut connection, claim.chat_id(), reply_to).await?;
+        there.ok_or(Error::Invalid { field: "reply_to", message: "is not a message of this chat" })?;
+    }
+    Ok(None)
+}
+
+/// Whether the draft is what the earlier message said at first; of a deleted one nobody knows any more.
+async fn repeats(
+    connection: &mut PgConnection,
+    earlier: &Message,
+    draft: &SendMessage,
+) -> sqlx::Result<bool> {
+    let first = sqlx::query_scalar!(
+        "select content from message_edits where chat_id = $1 and message_id = $2 and version = 1",
+        earlier.chat_id.0,
+        earlier.id.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    let first = first.as_ref().or(earlier.content.as_ref());
+    Ok(earlier.reply_to == draft.reply_to && first.is_none_or(|first| *first == draft.content))
+}
+
+/// Notes what the person of the proof did to the chat, in the transaction that does it. Nobody's unread count
+/// grows by it; a chat that is deleted notes nothing.
+pub(crate) async fn note<R: ChatRight>(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<R>,
+    note: &SystemNote,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with target as (
+            update chats set last_seq = last_seq + 1 where id = $1 and deleted_at is null returning last_seq
+         )
+         insert into messages (id, chat_id, seq, sender_id, kind, system, created_at, updated_at)
+         select $3, $1, target.last_seq, $2, 'System', $4, clock_timestamp(), clock_timestamp() from target",
+        permit.chat_id().0,
+        permit.user_id().0,
+        MessageId::new().0,
+        Json(note) as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The writer: one task that commits what has queued up while the commit before was under way.
+//!
+//! Commits follow one another, because each holds the ordering lock to its end; so the messages of many senders share
+//! one. There is no timer: a message that comes alone is written alone, at once.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
+
+use chat_core::{
+    database::is_unavailable,
+    ids::{ChatId, MessageId, UserId},
+};
+use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::store::{self, Draft, Written};
+use crate::{
+    access::{ChatClaim, SendTo},
+    error::Error,
+    messages::types::SendMessage,
+};
+
+/// The most messages of a batch.
+const BATCH: usize = 256;
+/// The most bytes of a batch, except for a single message.
+const BATCH_BYTES: usize = 512 * 1024;
+/// The most bytes that may wait.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// What a message counts for at least: so no more than 4,096 wait.
+const LEAST_BYTES: usize = 4 * 1024;
+/// How often a batch is written that PostgreSQL chose as the victim of a conflict.
+const ATTEMPTS: usize = 3;
+
+/// The way to the writer, cheap to clone. When the last one is dropped, the task ends after what is queued.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::UnboundedSender<Job>,
+    room: Arc<Semaphore>,
+}
+
+struct Job {
+    draft: Draft,
+    answer: oneshot::Sender<Result<Option<Written>, Error>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// What no two messages of a batch may have in common.
+    fn key(&self) -> Option<(ChatId, UserId, &str)> {
+        Some((self.draft.chat_id, self.draft.sender_id, self.draft.body.client_id.as_deref()?))
+    }
+}
+
+impl Writer {
+    /// Starts the task on a pool of its own.
+    #[must_use]
+    pub fn start(pool: PgPool) -> Self {
+        let (queue, jobs) = mpsc::unbounded_channel();
+        tokio::spawn(Task { jobs, waiting: VecDeque::new(), pool }.run());
+        Self { queue, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }
+    }
+
+    /// Writes a message, whether or not the caller waits for it; none when something stands against it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when too much waits or the database does not answer; it may have been written then.
+    pub(super) async fn write(
+        &self,
+        claim: &ChatClaim<SendTo>,
+        body: SendMessage,
+    ) -> Result<Option<(MessageId, Written)>, Error> {
+        let bytes = u32::try_from(body.content.len().max(LEAST_BYTES)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let room = room.map_err(|_| Error::Busy("Too many messages are being sent at the moment."))?;
+        let id = MessageId::new();
+        let draft = Draft { id, chat_id: claim.chat_id(), sender_id: claim.user_id(), body };
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Job { draft, answer, _room: room }).map_err(|_| ended())?;
+        let written = answered.await.map_err(|_| ended())??;
+        Ok(written.map(|written| (id, written)))
+    }
+}
+
+fn ended() -> Error {
+    Error::Internal("the writer has ended".to_owned())
+}
+
+struct Task {
+    jobs: mpsc::UnboundedReceiver<Job>,
+    /// Taken out of the queue, and not written yet.
+    waiting: VecDeque<Job>,
+    pool: PgPool,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            if self.waiting.is_empty() {
+                match self.jobs.recv().await {
+                    Some(job) => self.waiting.push_back(job),
+                    None => return,
+                }
+            }
+            while self.waiting.len() < BATCH
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                self.waiting.push_back(job);
+            }
+            let batch = next_batch(&mut self.waiting);
+            self.write(batch).await;
+        }
+    }
+
+    /// Writes a batch; when a statement fails for another reason than the database's state, its halves, down to the
+    /// message that it fails for.
+    async fn write(&self, batch: Vec<Job>) {
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            match self.try_write(&batch).await {
+                Ok(written) => {
+                    for (job, written) in batch.into_iter().zip(written) {
+                        // The caller may have gone: the message is written all the same.
+                        let _ = job.answer.send(Ok(written));
+                    }
+                }
+                Err(error) if is_unavailable(&error) => {
+                    tracing::warn!(%error, messages = batch.len(), "messages could not be written");
+                    for job in batch {
+                        let busy = Error::Busy("The database is not available at the moment.");
+                        let _ = job.answer.send(Err(busy));
+                    }
+                }
+                Err(error) if batch.len() == 1 => {
+                    for job in batch.drain(..) {
+                        let _ = job.answer.send(Err(Error::Database(error)));
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, messages = batch.len(), "a batch failed; it is written in halves");
+                    let second = batch.split_off(batch.len() / 2);
+                    batches.push(second);
+                    batches.push(batch);
+                }
+            }
+        }
+    }
+
+    async fn try_write(&self, batch: &[Job]) -> sqlx::Result<Vec<Option<Written>>> {
+        let drafts: Vec<Draft> = batch.iter().map(|job| job.draft.clone()).collect();
+        let mut attempt = 1;
+        loop {
+            match store::write(&self.pool, &drafts).await {
+                Err(error) if attempt < ATTEMPTS && is_conflict(&error) => attempt += 1,
+                result => return result,
+            }
+        }
+    }
+}
+
+/// The oldest messages, as many as go together; one whose key is in the batch already waits for the next.
+fn next_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
+    let (mut batch, mut later, mut bytes) = (Vec::new(), VecDeque::new(), 0);
+    let mut held: HashSet<(ChatId, UserId, String)> = HashSet::new();
+    while batch.len() < BATCH
+        && let Some(job) = waiting
+            .pop_front_if(|job| batch.is_empty() || bytes + job.draft.body.content.len() <= BATCH_BYTES)
+    {
+        let key = job.key().map(|(chat, sender, client_id)| (chat, sender, client_id.to_owned()));
+        if key.is_some_and(|key| !held.insert(key)) {
+            later.push_back(job);
+        } else {
+            bytes += job.draft.body.content.len();
+            batch.push(job);
+        }
+    }
+    later.append(waiting);
+    *waiting = later;
+    batch
+}
+
+/// Whether PostgreSQL undid the transaction for the sake of another (manual, section 13.5): nothing has happened.
+fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["40001", "40P01"].contains(&&*code))
+}
