@@ -42,6 +42,8 @@ use self::{connections::Connections, handle::Registration, wheel::TICK};
 
 /// Registrations that may wait for the hub.
 const REGISTRATIONS: usize = 1024;
+/// Registrations between two looks at what else happens.
+const TOGETHER: usize = 256;
 /// How many streams a second end at a shutdown, so that their clients do not come back all at once.
 const GOODBYES_PER_S: u32 = 500;
 /// How many of them end together.
@@ -77,6 +79,7 @@ impl Hub {
         shutdown: CancellationToken,
         drain: Duration,
     ) {
+        let mut registrations = Vec::new();
         let mut wheel = interval(TICK);
         wheel.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -91,7 +94,11 @@ impl Hub {
                     };
                     self.take_in(taken).await;
                 }
-                Some(registration) = self.registrations.recv() => self.register(registration),
+                1.. = self.registrations.recv_many(&mut registrations, TOGETHER) => {
+                    for registration in registrations.drain(..) {
+                        self.register(registration);
+                    }
+                }
                 _ = wheel.tick() => {
                     let position = self.position.borrow().clone();
                     for user in self.connections.look_after(self.clock.now(), position) {

@@ -15,6 +15,7 @@ pub mod reason;
 pub mod replay;
 pub mod ring;
 pub mod routes;
+pub mod snapshots;
 pub mod sse;
 pub mod state;
 pub mod store;
@@ -33,6 +34,7 @@ use crate::{
     config::Settings,
     hub::Hub,
     ring::Ring,
+    snapshots::Snapshots,
     state::{AppState, Shared},
 };
 
@@ -62,7 +64,9 @@ impl App {
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
-        let state = AppState::from(Shared { pool, clock, authenticator, hub: handle, replays, settings });
+        let snapshots = Snapshots::start(&pool, &clock, &shutdown);
+        let state =
+            AppState::from(Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings });
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }

@@ -7,7 +7,7 @@ use chat_core::{caller::Authenticator, clock::Clock};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-use crate::{config::Settings, hub::HubHandle};
+use crate::{config::Settings, hub::HubHandle, snapshots::Snapshots};
 
 /// Everything shared, behind one pointer: each stream holds it.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct Shared {
     pub authenticator: Authenticator,
     /// Routes events to streams.
     pub hub: HubHandle,
+    /// What streams start from.
+    pub snapshots: Snapshots,
     /// Permits to read pages of the event table.
     pub replays: Semaphore,
     /// The settings.
