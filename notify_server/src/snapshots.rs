@@ -78,7 +78,7 @@ async fn take_on(wanted: Arc<Mutex<mpsc::Receiver<Wanted>>>, pool: PgPool, clock
 
 async fn answer(together: Vec<Wanted>, pool: &PgPool, clock: &Clock) {
     let asked: Vec<_> = together.iter().map(|wanted| (wanted.subscriber, wanted.cursor)).collect();
-    let snapshots = store::snapshots(pool, &asked, clock.now()).await.unwrap_or_else(|error| {
+    let snapshots = take_together(pool, &asked, clock).await.unwrap_or_else(|error| {
         tracing::warn!(%error, waiting = together.len(), "snapshots could not be taken");
         Vec::new()
     });
@@ -86,5 +86,17 @@ async fn answer(together: Vec<Wanted>, pool: &PgPool, clock: &Clock) {
     for (wanted, snapshot) in together.into_iter().zip(snapshots) {
         // Who has given up meanwhile asks for nothing.
         drop(wanted.answer.send(snapshot));
+    }
+}
+
+/// While thousands connect, a new connection to the database can take longer than the pool waits for it.
+async fn take_together(
+    pool: &PgPool,
+    asked: &[(Subscriber, Option<i64>)],
+    clock: &Clock,
+) -> sqlx::Result<Vec<Snapshot>> {
+    match store::snapshots(pool, asked, clock.now()).await {
+        Err(sqlx::Error::PoolTimedOut) => store::snapshots(pool, asked, clock.now()).await,
+        taken => taken,
     }
 }

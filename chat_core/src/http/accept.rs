@@ -5,11 +5,12 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::connection::{self, Host, Patience};
+use super::connection::{self, CROWD, Host, Patience};
 
 /// How long to wait when no more connections can be taken, until some have ended.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -24,7 +25,8 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
     drain: Duration,
 ) {
-    let host = Arc::new(Host { router, patience, shutdown: shutdown.clone(), open: TaskTracker::new() });
+    let (open, crowd) = (TaskTracker::new(), Arc::new(Semaphore::new(CROWD)));
+    let host = Arc::new(Host { router, patience, shutdown: shutdown.clone(), open, crowd });
     // Ends what is left when this function does.
     let cut = CancellationToken::new();
     let _cutting = cut.clone().drop_guard();

@@ -6,7 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,6 +46,11 @@ const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_MAX: usize = 32 * 1024;
 /// Fields of the head of a request.
 const FIELDS_MAX: usize = 64;
+/// Connections whose first request is answered at the same time. What each of them takes meanwhile is many times
+/// what a stream takes later, so that thousands who come at once are let in one after the other.
+pub(super) const CROWD: usize = 256;
+/// How long a connection waits for its turn at most: longer than that only the others' slow answers last.
+const CROWD_WAIT: Duration = Duration::from_secs(3);
 /// How often a silent HTTP/2 client is asked for a sign of life, and how long it may take with that.
 const HTTP2_PING: Duration = Duration::from_secs(30);
 
@@ -83,6 +89,8 @@ pub(super) struct Host {
     pub shutdown: CancellationToken,
     /// Counts the open connections.
     pub open: TaskTracker,
+    /// Lets new connections in.
+    pub crowd: Arc<Semaphore>,
 }
 
 /// Serves a connection until it ends or is handed over.
@@ -95,9 +103,22 @@ pub(super) async fn serve(mut socket: TcpStream, address: SocketAddr, host: Arc<
     let recognised = host.shutdown.run_until_cancelled(recognised).await;
     let Some(Ok(Ok((protocol, first)))) = recognised else { return };
     let wire = Wire::new(socket, first, host.patience.stall);
+    let permit = timeout(CROWD_WAIT, Arc::clone(&host.crowd).acquire_owned()).await;
+    let entry = Entry(Arc::new(Mutex::new(permit.ok().and_then(Result::ok))));
+    // Boxed, so that whoever waits up to here takes little.
     match protocol {
-        Protocol::Http1 => http1(wire, address, &host).await,
-        Protocol::Http2 => http2(wire, address, &host).await,
+        Protocol::Http1 => Box::pin(http1(wire, address, &host, entry)).await,
+        Protocol::Http2 => Box::pin(http2(wire, address, &host)).await,
+    }
+}
+
+/// The permit of a connection's first request.
+#[derive(Clone, Debug)]
+struct Entry(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Entry {
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -123,12 +144,17 @@ async fn recognise(transport: &mut (impl AsyncRead + Unpin)) -> io::Result<(Prot
     Ok((Protocol::Http2, Bytes::copy_from_slice(&first)))
 }
 
-async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
+async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host, entry: Entry) {
     let (turns, slot) = (Turns::default(), Arc::new(Slot::default()));
     let mut pace = Pace::new(turns.clone(), host.patience.head, host.patience.idle);
     let wire = wire.counted(turns.clone()).offered(Arc::clone(&slot));
-    let answers =
-        Answers { router: host.router.clone(), address, turns, offer: Some(Offer::new(Arc::clone(&slot))) };
+    let answers = Answers {
+        router: host.router.clone(),
+        address,
+        turns,
+        offer: Some(Offer::new(Arc::clone(&slot))),
+        entry: Some(entry.clone()),
+    };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Our own limit tells the head of a request from the time before it.
@@ -147,6 +173,8 @@ async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
             note(ended);
             return Poll::Ready(None);
         }
+        // Who has not sent a whole head by now keeps nobody waiting.
+        drop(entry.take());
         match slot.taker() {
             Some(taker) => Poll::Ready(Some(taker)),
             None => pace.poll_over(cx).map(|()| None),
@@ -161,7 +189,8 @@ async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
 }
 
 async fn http2(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
-    let answers = Answers { router: host.router.clone(), address, turns: Turns::default(), offer: None };
+    let answers =
+        Answers { router: host.router.clone(), address, turns: Turns::default(), offer: None, entry: None };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
@@ -192,6 +221,8 @@ struct Answers {
     turns: Turns,
     /// Made with every request of plain HTTP/1.1.
     offer: Option<Offer>,
+    /// For the first request.
+    entry: Option<Entry>,
 }
 
 impl HyperService<Request<Incoming>> for Answers {
@@ -213,8 +244,13 @@ impl HyperService<Request<Incoming>> for Answers {
         if let Some(offer) = self.offer.clone().filter(|_| version == Version::HTTP_11) {
             extensions.insert(offer);
         }
+        let permit = self.entry.as_ref().and_then(Entry::take);
         let answer = self.router.clone().call(request);
-        Box::pin(async { answer.await.map(|response| response.map(|body| Answer { body, turn })) })
+        Box::pin(async {
+            let answered = answer.await;
+            drop(permit);
+            answered.map(|response| response.map(|body| Answer { body, turn }))
+        })
     }
 }
 
