@@ -5,7 +5,10 @@ use chat_core::{
     ids::MessageId,
 };
 
-use crate::{directory::Route, frame::Frame};
+use crate::{
+    directory::Route,
+    frame::{Form, Frame},
+};
 
 /// An event of the log, routed and encoded once.
 #[derive(Clone, Debug)]
@@ -36,6 +39,6 @@ impl Entry {
     /// What it takes in memory, in bytes, roughly.
     #[must_use]
     pub fn cost(&self) -> usize {
-        size_of::<Self>() + self.frame.as_ref().map_or(0, |frame| frame.bytes().len())
+        size_of::<Self>() + self.frame.as_ref().map_or(0, |frame| frame.chunk().bytes(Form::Chunked).len())
     }
 }

@@ -12,6 +12,9 @@ pub enum Error {
     /// The feed has not reached the present, so that no stream can start there.
     #[error("the event log has not been caught up with")]
     Behind,
+    /// The database did not answer a question that was asked for many.
+    #[error("the database is not available")]
+    Unavailable,
     /// The server is to end.
     #[error("the server is to end")]
     Ending,
@@ -25,6 +28,7 @@ impl From<Error> for Problem {
         match error {
             Error::Unauthorized => Self::unauthorized(),
             Error::Behind => Self::unavailable("The event log is not available at the moment."),
+            Error::Unavailable => Self::unavailable("The database is not available at the moment."),
             Error::Ending => Self::unavailable("The server is about to end."),
             Error::Database(error) => Self::from(error),
         }

@@ -2,12 +2,14 @@
 
 use chat_core::{
     event::{Epoch, Event, EventKind, Position},
-    ids::{ChatId, MessageId, UserId, WorkspaceId},
+    ids::{ChatId, MessageId, SessionId, UserId, WorkspaceId},
     message::{Message, MessageKind},
     user::Person,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+
+use crate::subscriber::Subscriber;
 
 pub(crate) fn epoch() -> Epoch {
     Epoch("e0".into())
@@ -23,6 +25,11 @@ pub(crate) fn at() -> DateTime<Utc> {
 
 pub(crate) fn person(id: UserId) -> Person {
     Person { id, name: "Ann".into(), username: "ann".into(), avatar_url: None }
+}
+
+/// A person's stream, by a session of its own.
+pub(crate) fn subscriber(user: UserId) -> Subscriber {
+    Subscriber::for_test(user, SessionId::new(), at())
 }
 
 /// An event without particulars.

@@ -17,9 +17,70 @@ use uuid::Uuid;
 /// An event of the log, encoded once and shared by everybody who receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    bytes: Bytes,
-    /// Where the data begins.
+    chunk: Chunk,
+    /// Where the data begins in the text.
     data: usize,
+}
+
+/// A piece of a stream, as text and as a chunk of an HTTP/1.1 body (RFC 9112, section 7.1), in one piece of memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    framed: Bytes,
+    /// Where the text begins.
+    start: usize,
+}
+
+/// How a stream's text goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it is: whoever writes it frames it.
+    Text,
+    /// Framed as chunks already.
+    Chunked,
+}
+
+/// After a chunk's text.
+const CHUNK_END: &[u8] = b"\r\n";
+/// The chunk that ends a body.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+impl Chunk {
+    /// The chunk of these pieces of text, which must not all be empty: that would end the body.
+    fn of(pieces: &[&[u8]]) -> Self {
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut framed = format!("{len:x}\r\n").into_bytes();
+        let start = framed.len();
+        framed.reserve_exact(len + CHUNK_END.len());
+        for piece in pieces {
+            framed.extend_from_slice(piece);
+        }
+        framed.extend_from_slice(CHUNK_END);
+        Self { framed: framed.into(), start }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.framed[self.start..self.framed.len() - CHUNK_END.len()]
+    }
+
+    /// The bytes to write.
+    #[must_use]
+    pub fn bytes(&self, form: Form) -> &[u8] {
+        match form {
+            Form::Text => self.text(),
+            Form::Chunked => &self.framed,
+        }
+    }
+
+    /// The bytes to write, shared.
+    #[must_use]
+    pub fn share(&self, form: Form) -> Bytes {
+        match form {
+            Form::Text => self.framed.slice(self.start..self.framed.len() - CHUNK_END.len()),
+            Form::Chunked => self.framed.clone(),
+        }
+    }
 }
 
 /// After the data.
@@ -44,19 +105,20 @@ impl Frame {
     /// The same event with the data of `newest`, a later event about the same message.
     #[must_use]
     pub fn with_data_of(&self, newest: &Self) -> Self {
-        let data = &newest.bytes[newest.data..newest.bytes.len() - END.len()];
-        Self::encode(&self.bytes[..self.data], data)
+        let newest = newest.chunk.text().split_at(newest.data).1;
+        let data = &newest[..newest.len() - END.len()];
+        Self::encode(&self.chunk.text()[..self.data], data)
     }
 
-    /// The bytes for the wire.
+    /// What goes out.
     #[must_use]
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn chunk(&self) -> &Chunk {
+        &self.chunk
     }
 
     /// JSON holds no line break, so the data is one line.
     fn encode(head: &[u8], data: &[u8]) -> Self {
-        Self { bytes: [head, data, END].concat().into(), data: head.len() }
+        Self { chunk: Chunk::of(&[head, data, END]), data: head.len() }
     }
 }
 
@@ -105,29 +167,29 @@ pub fn hello(
     heartbeat_s: u64,
     now: DateTime<Utc>,
     retry_ms: u32,
-) -> Bytes {
+) -> Chunk {
     let data = json!({ "connection": connection, "heartbeat_s": heartbeat_s, "server_time": now });
     let head = [format!("retry: {retry_ms}\n").into_bytes(), head(Some(position), "hello")].concat();
-    Frame::encode(&head, &to_json(&data)).bytes
+    Frame::encode(&head, &to_json(&data)).chunk
 }
 
 /// A sign of life: everything up to `position` is behind.
 #[must_use]
-pub fn ping(position: &Position) -> Bytes {
-    Frame::encode(&head(Some(position), "ping"), b"{}").bytes
+pub fn ping(position: &Position) -> Chunk {
+    Frame::encode(&head(Some(position), "ping"), b"{}").chunk
 }
 
 /// A break: reload by REST, and read on from `position`.
 #[must_use]
-pub fn reset(position: &Position, reason: &str) -> Bytes {
-    Frame::encode(&head(Some(position), "reset"), &to_json(&json!({ "reason": reason }))).bytes
+pub fn reset(position: &Position, reason: &str) -> Chunk {
+    Frame::encode(&head(Some(position), "reset"), &to_json(&json!({ "reason": reason }))).chunk
 }
 
 /// The last frame.
 #[must_use]
-pub fn bye(reason: &str, reconnect_ms: u32) -> Bytes {
+pub fn bye(reason: &str, reconnect_ms: u32) -> Chunk {
     let data = json!({ "reason": reason, "reconnect_ms": reconnect_ms });
-    Frame::encode(&head(None, "bye"), &to_json(&data)).bytes
+    Frame::encode(&head(None, "bye"), &to_json(&data)).chunk
 }
 
 fn head(position: Option<&Position>, name: &str) -> Vec<u8> {

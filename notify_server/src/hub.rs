@@ -3,11 +3,14 @@
 //! It owns the directory, the ring and the connections, and takes what happens one after the other: so each
 //! event meets the memberships exactly as they were at its place in the log.
 
+mod connection;
 mod connections;
 mod handle;
+mod parked;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -17,7 +20,7 @@ use std::{
 use chat_core::{caller::Authenticator, clock::Clock, event::Position};
 use tokio::{
     sync::{mpsc, watch},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,17 +32,18 @@ use crate::{
     ring::Ring,
 };
 
-use self::{connections::Connections, handle::Registration};
 pub use self::{
-    connections::{Connection, Guard},
+    connection::{Connection, Guard},
     handle::{HubHandle, Registered},
+    parked::Parked,
     queue::{Frames, Interruption, Queue, QueueLimits, Taken, coalesce},
 };
+use self::{connections::Connections, handle::Registration, wheel::TICK};
 
 /// Registrations that may wait for the hub.
 const REGISTRATIONS: usize = 1024;
-/// How often ended tokens and gone clients are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
+/// Registrations between two looks at what else happens.
+const TOGETHER: usize = 256;
 /// How many streams a second end at a shutdown, so that their clients do not come back all at once.
 const GOODBYES_PER_S: u32 = 500;
 /// How many of them end together.
@@ -75,8 +79,9 @@ impl Hub {
         shutdown: CancellationToken,
         drain: Duration,
     ) {
-        let mut sweep = interval(SWEEP);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut registrations = Vec::new();
+        let mut wheel = interval(TICK);
+        wheel.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -87,11 +92,16 @@ impl Hub {
                         }
                         break;
                     };
-                    self.take_in(taken);
+                    self.take_in(taken).await;
                 }
-                Some(registration) = self.registrations.recv() => self.register(registration),
-                _ = sweep.tick() => {
-                    for user in self.connections.sweep(self.clock.now()) {
+                1.. = self.registrations.recv_many(&mut registrations, TOGETHER) => {
+                    for registration in registrations.drain(..) {
+                        self.register(registration);
+                    }
+                }
+                _ = wheel.tick() => {
+                    let position = self.position.borrow().clone();
+                    for user in self.connections.look_after(self.clock.now(), position) {
                         self.directory.disconnect(user);
                     }
                 }
@@ -100,13 +110,14 @@ impl Hub {
         self.say_goodbye(drain).await;
     }
 
-    fn take_in(&mut self, taken: Intake) {
+    async fn take_in(&mut self, taken: Intake) {
         match taken {
             Intake::Events { entries, position } => {
+                let now = Instant::now();
                 for entry in entries {
-                    self.route(entry);
+                    self.route(entry, now);
                 }
-                for user in self.connections.flush() {
+                for user in self.connections.flush().await {
                     self.directory.disconnect(user);
                 }
                 // Only now: who reads it may rely on what stands in the queues.
@@ -123,10 +134,11 @@ impl Hub {
         }
     }
 
-    fn route(&mut self, entry: Arc<Entry>) {
+    fn route(&mut self, entry: Arc<Entry>, now: Instant) {
         if let Some(frame) = &entry.frame {
             let connections = &mut self.connections;
-            self.directory.for_each(&entry.route.audience, |user| connections.deliver(user, entry.id, frame));
+            let deliver = |user| connections.deliver(user, entry.id, frame, now);
+            self.directory.for_each(&entry.route.audience, deliver);
         }
         if let Some(change) = &entry.route.change {
             self.directory.apply(change);
@@ -149,7 +161,7 @@ impl Hub {
         let registered = match memberships {
             Some(memberships) => {
                 if connection.queue.is_live() {
-                    self.directory.connect(connection.user, memberships);
+                    self.directory.connect(connection.subscriber.user_id(), memberships);
                 }
                 connection.queue.wake();
                 self.connections.attach(connection);
@@ -157,7 +169,7 @@ impl Hub {
             }
             None => Registered::Stale,
         };
-        // The handler may have been dropped with its request; the sweep finds that.
+        // The handler may have been dropped with its request; the wheel finds that.
         let _ = answer.send(registered);
     }
 
@@ -169,7 +181,7 @@ impl Hub {
         let pause = (Duration::from_secs(1) * GOODBYES / GOODBYES_PER_S).min(drain / 2 / groups.max(1));
         for group in connections.chunks(GOODBYES as usize) {
             for connection in group {
-                connection.queue.end(Bye::Shutdown);
+                connection.end(Bye::Shutdown);
             }
             sleep(pause).await;
         }
@@ -180,16 +192,17 @@ impl Hub {
 ///
 /// None when what lies between is not known any more.
 fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Memberships) -> Option<Memberships> {
+    let user = connection.subscriber.user_id();
     let between = ring.range(position, ring.head())?;
     connection.queue.subscribe();
     for entry in between {
         if let Some(frame) = &entry.frame
-            && own.reached_by(&entry.route.audience, connection.user)
+            && own.reached_by(&entry.route.audience, user)
         {
             connection.queue.push(entry.id, frame);
         }
         if let Some(change) = &entry.route.change {
-            own.apply(change, connection.user);
+            own.apply(change, user);
         }
         if let Some(ending) = &entry.route.ending
             && ending.ends(connection)

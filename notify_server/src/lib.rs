@@ -9,11 +9,13 @@ mod fixtures;
 pub mod frame;
 pub mod hub;
 pub mod intake;
+mod light;
 mod readiness;
 pub mod reason;
 pub mod replay;
 pub mod ring;
 pub mod routes;
+pub mod snapshots;
 pub mod sse;
 pub mod state;
 pub mod store;
@@ -22,15 +24,19 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
-use std::sync::Arc;
-
 use anyhow::ensure;
 use axum::Router;
 use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Settings, hub::Hub, ring::Ring, state::AppState};
+use crate::{
+    config::Settings,
+    hub::Hub,
+    ring::Ring,
+    snapshots::Snapshots,
+    state::{AppState, Shared},
+};
 
 /// The application, running: its background tasks and its streams end with the token given to [`App::start`].
 pub struct App {
@@ -58,9 +64,10 @@ impl App {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
 
-        let replays = Arc::new(Semaphore::new(settings.stream.replay_concurrency));
-        let settings = Arc::new(settings);
-        let state = AppState { pool, clock, authenticator, hub: handle, replays, settings };
+        let replays = Semaphore::new(settings.stream.replay_concurrency);
+        let snapshots = Snapshots::start(&pool, &clock, &shutdown);
+        let state =
+            AppState::from(Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings });
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }

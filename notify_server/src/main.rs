@@ -11,8 +11,12 @@ use chat_core::{
     telemetry,
 };
 use clap::Parser;
+use mimalloc::MiMalloc;
 use notify_server::{App, config::Settings};
 use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The settings of the folder, read when they are there.
 const LOCAL_SETTINGS: &str = "notify.yml";

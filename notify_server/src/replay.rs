@@ -102,7 +102,7 @@ impl Replay {
             if self.view.shows(&entry.route)
                 && let Some(frame) = &entry.frame
             {
-                self.ready.push_back((entry.id, frame.bytes().clone()));
+                self.ready.push_back((entry.id, frame.chunk().clone()));
             }
         }
         let last = entries.last().map(|entry| entry.id);
@@ -126,7 +126,7 @@ impl Replay {
             if self.view.shows(&Route::of(event))
                 && let Some(frame) = Frame::of(event, &position)
             {
-                self.ready.push_back((event.id, frame.bytes().clone()));
+                self.ready.push_back((event.id, frame.chunk().clone()));
             }
         }
         self.at = last.filter(|_| full).map_or(self.until, |last| last.min(self.until));

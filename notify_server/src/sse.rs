@@ -1,15 +1,18 @@
 //! GET /api/notifications/events: the stream over Server-Sent Events.
 
+use std::convert::Infallible;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, State},
     http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use chat_core::{
     api::{Input, Operation, Output},
     event::Position,
-    http::query::Query,
+    http::{handover::Offer, query::Query},
 };
 use futures::stream;
 use garde::Validate;
@@ -55,7 +58,7 @@ fn position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Positio
 pub struct LastEventId(Option<Cursor>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
-    type Rejection = std::convert::Infallible;
+    type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         // A browser would repeat a refused value for ever, so that nonsense is answered by a reset.
@@ -78,34 +81,65 @@ impl Input for LastEventId {
     }
 }
 
+/// The connection itself, if it can be had.
+pub struct Handover(Option<Offer>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Handover {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.remove()))
+    }
+}
+
+impl Input for Handover {
+    fn describe(_: &mut Operation) {}
+}
+
 /// Opens a stream.
 pub async fn events(
     State(state): State<AppState>,
     subscriber: Subscriber,
     Query(query): Query<EventsQuery>,
     LastEventId(header): LastEventId,
+    Handover(offer): Handover,
 ) -> Result<EventStream, Error> {
     let cursor = header.unwrap_or_else(|| query.last_event_id.map_or(Cursor::Now, Cursor::Last));
-    Stream::open(state, subscriber, cursor).await.map(EventStream)
+    let stream = Stream::open(state, subscriber, cursor).await?;
+    Ok(EventStream { stream, offer })
 }
 
 /// 200 with a body that goes on.
-pub struct EventStream(Stream);
+pub struct EventStream {
+    stream: Stream,
+    offer: Option<Offer>,
+}
 
 impl IntoResponse for EventStream {
     fn into_response(self) -> Response {
-        let chunks = stream::unfold(self.0, |mut stream| async move {
-            let chunk = stream.next().await?;
-            Some((Ok::<_, std::convert::Infallible>(chunk), stream))
-        });
+        let Self { mut stream, offer } = self;
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             // Without it nginx delivers nothing until its buffer is full.
             (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
         ];
-        (headers, Body::from_stream(chunks)).into_response()
+        match offer {
+            Some(offer) => {
+                let body = offer.accept(stream.take_first(), stream);
+                (headers, [(header::CONNECTION, HeaderValue::from_static("close"))], body).into_response()
+            }
+            None => (headers, Body::from_stream(chunks(stream))).into_response(),
+        }
     }
+}
+
+/// The stream as hyper asks for it, under TLS and over HTTP/2.
+fn chunks(stream: Stream) -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(stream, |mut stream| async move {
+        let chunk = stream.next().await?;
+        Some((Ok(chunk), stream))
+    })
 }
 
 impl Output for EventStream {

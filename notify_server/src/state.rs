@@ -1,17 +1,20 @@
-//! What every handler can reach.
+//! What every handler and every stream can reach.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use chat_core::{caller::Authenticator, clock::Clock};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-use crate::{config::Settings, hub::HubHandle};
+use crate::{config::Settings, hub::HubHandle, snapshots::Snapshots};
 
-/// Cheap to clone: everything in it is shared.
+/// Everything shared, behind one pointer: each stream holds it.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What is shared.
+pub struct Shared {
     /// PostgreSQL.
     pub pool: PgPool,
     /// The time.
@@ -20,10 +23,26 @@ pub struct AppState {
     pub authenticator: Authenticator,
     /// Routes events to streams.
     pub hub: HubHandle,
+    /// What streams start from.
+    pub snapshots: Snapshots,
     /// Permits to read pages of the event table.
-    pub replays: Arc<Semaphore>,
+    pub replays: Semaphore,
     /// The settings.
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
+}
+
+impl From<Shared> for AppState {
+    fn from(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl FromRef<AppState> for Authenticator {

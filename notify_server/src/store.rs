@@ -30,61 +30,68 @@ pub struct Snapshot {
     pub deleted: Memberships,
 }
 
-/// Takes the snapshot. It is a single statement, because that has a single snapshot (PostgreSQL manual,
-/// section 13.2.1), and thousands may ask for theirs at once.
-pub async fn snapshot(
+/// Takes the snapshots of many at once, with the cursors that some of them have, in their order. It is a single
+/// statement, because that has a single snapshot (PostgreSQL manual, section 13.2.1), and thousands may ask for
+/// theirs at once.
+pub async fn snapshots(
     pool: &PgPool,
-    subscriber: &Subscriber,
-    cursor: Option<i64>,
+    wanted: &[(Subscriber, Option<i64>)],
     now: DateTime<Utc>,
-) -> sqlx::Result<Snapshot> {
-    let row = sqlx::query!(
+) -> sqlx::Result<Vec<Snapshot>> {
+    let users: Vec<_> = wanted.iter().map(|(subscriber, _)| subscriber.user_id().0).collect();
+    let sessions: Vec<_> = wanted.iter().map(|(subscriber, _)| subscriber.session_id().0).collect();
+    let cursors: Vec<_> = wanted.iter().map(|(_, cursor)| cursor.unwrap_or_default()).collect();
+    let rows = sqlx::query!(
         r#"
         select s.epoch, s.dropped_through,
             coalesce((select max(id) from events), s.dropped_through) as "head!",
-            (coalesce($3::bigint, 0) = 0 or exists (select from events where id = $3)) as "holds_cursor!",
+            (w.cursor = 0 or exists (select from events where id = w.cursor)) as "holds_cursor!",
             exists (
                 select from sessions i join users u on u.id = i.user_id
-                where i.id = $2 and i.user_id = $1 and i.revoked_at is null and i.expires_at > $4
-                    and u.status = 'Active'
+                where i.id = w.session_id and i.user_id = w.user_id and i.revoked_at is null
+                    and i.expires_at > $4 and u.status = 'Active'
             ) as "session_active!",
-            array(
-                select m.chat_id from chat_members m join chats c on c.id = m.chat_id
-                where m.user_id = $1 and c.deleted_at is null
-            ) as "chats!: Vec<ChatId>",
-            array(
-                select m.chat_id from chat_members m join chats c on c.id = m.chat_id
-                where m.user_id = $1 and c.deleted_at is not null
-            ) as "deleted_chats!: Vec<ChatId>",
-            array(
-                select m.workspace_id from workspace_members m join workspaces w on w.id = m.workspace_id
-                where m.user_id = $1 and w.deleted_at is null
-            ) as "workspaces!: Vec<WorkspaceId>",
-            array(
-                select m.workspace_id from workspace_members m join workspaces w on w.id = m.workspace_id
-                where m.user_id = $1 and w.deleted_at is not null
-            ) as "deleted_workspaces!: Vec<WorkspaceId>"
+            coalesce(c.present, '{}') as "chats!: Vec<ChatId>",
+            coalesce(c.deleted, '{}') as "deleted_chats!: Vec<ChatId>",
+            coalesce(p.present, '{}') as "workspaces!: Vec<WorkspaceId>",
+            coalesce(p.deleted, '{}') as "deleted_workspaces!: Vec<WorkspaceId>"
         from stream_epoch s
+        cross join unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality
+            as w (user_id, session_id, cursor, place)
+        cross join lateral (
+            select array_agg(m.chat_id) filter (where c.deleted_at is null) as present,
+                array_agg(m.chat_id) filter (where c.deleted_at is not null) as deleted
+            from chat_members m join chats c on c.id = m.chat_id
+            where m.user_id = w.user_id
+        ) c
+        cross join lateral (
+            select array_agg(m.workspace_id) filter (where k.deleted_at is null) as present,
+                array_agg(m.workspace_id) filter (where k.deleted_at is not null) as deleted
+            from workspace_members m join workspaces k on k.id = m.workspace_id
+            where m.user_id = w.user_id
+        ) p
+        order by w.place
         "#,
-        subscriber.user_id().0,
-        subscriber.session_id().0,
-        cursor,
+        &users,
+        &sessions,
+        &cursors,
         now,
     )
-    .fetch_one(pool)
+    .fetch_all(pool)
     .await?;
     let memberships = |chats: Vec<_>, workspaces: Vec<_>| Memberships {
         chats: chats.into_iter().collect(),
         workspaces: workspaces.into_iter().collect(),
     };
-    Ok(Snapshot {
+    let snapshots = rows.into_iter().map(|row| Snapshot {
         position: Position { epoch: Epoch(row.epoch), id: row.head },
         dropped_through: row.dropped_through,
         holds_cursor: row.holds_cursor,
         session_active: row.session_active,
         memberships: memberships(row.chats, row.workspaces),
         deleted: memberships(row.deleted_chats, row.deleted_workspaces),
-    })
+    });
+    Ok(snapshots.collect())
 }
 
 /// Where a person came and went in `(after, until]`, latest first.

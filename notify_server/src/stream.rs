@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_core::event::Position;
+use chat_core::{event::Position, http::handover::PlainConnection};
 use chrono::TimeDelta;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::{
     error::Error,
-    frame,
-    hub::{Connection, Guard, Interruption, Queue, Taken, coalesce},
+    frame::{self, Form},
+    hub::{Connection, Guard, Interruption, Parked, Queue, Taken, coalesce},
     reason::{Bye, Reset},
     replay::{Progress, Replay},
     state::AppState,
@@ -19,8 +19,8 @@ use crate::{
     subscription::{Cursor, Opening, subscribe},
 };
 
-/// Bytes in a chunk: many events in one write, and a bound on what a slow socket has taken over.
-const CHUNK: usize = 64 * 1024;
+/// Bytes of text in a chunk: many events in one write, and a bound on what a slow socket has taken over.
+pub const CHUNK: usize = 64 * 1024;
 /// Waits between attempts to go on after a failure.
 const BACKOFF: [Duration; 5] = [
     Duration::from_millis(100),
@@ -33,8 +33,8 @@ const BACKOFF: [Duration; 5] = [
 /// A stream, to be asked for one chunk after the other.
 pub struct Stream {
     state: AppState,
-    subscriber: Subscriber,
     connection: Guard,
+    form: Form,
     /// The client has everything for it up to here.
     cursor: Position,
     /// What goes out first.
@@ -64,8 +64,8 @@ impl Stream {
     /// # Errors
     /// Those of [`subscribe`].
     pub async fn open(state: AppState, subscriber: Subscriber, cursor: Cursor) -> Result<Self, Error> {
-        let connection = Guard::new(connection(&state, &subscriber));
-        let subscription = subscribe(&state, &subscriber, &connection.share(), &cursor).await?;
+        let connection = Guard::new(connection(&state, subscriber));
+        let subscription = subscribe(&state, &connection.share(), &cursor).await?;
         let position = subscription.position;
         let start = match (&subscription.opening, cursor) {
             (Opening::Replay(_), Cursor::Last(last)) => last,
@@ -76,20 +76,60 @@ impl Stream {
         let retry_ms = rand::random_range(1_000..=3_000);
         let hello = frame::hello(&start, connection.id, heartbeat_s, state.clock.now(), retry_ms);
         tracing::debug!(connection = %connection.id, %start, "a stream begins");
-        let mut stream = Self {
-            idle_until: next_ping(heartbeat_s),
+        let mut stream = Self::begun(state, connection, start);
+        let reset = stream.begin(subscription.opening, &position);
+        stream.first = Some([hello.text(), &reset.unwrap_or_default()].concat().into());
+        Ok(stream)
+    }
+
+    fn begun(state: AppState, connection: Guard, cursor: Position) -> Self {
+        Self {
+            idle_until: Instant::now() + next_ping(state.settings.stream.heartbeat_s),
             state,
-            subscriber,
             connection,
-            cursor: start,
+            form: Form::Text,
+            cursor,
             first: None,
             phase: Phase::Live,
             failures: 0,
             retry_at: None,
-        };
-        let reset = stream.begin(subscription.opening, &position);
-        stream.first = Some([hello, reset.unwrap_or_default()].concat().into());
-        Ok(stream)
+        }
+    }
+
+    /// Its name in `hello` and in the logs.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.connection.id
+    }
+
+    /// What goes out first, as text.
+    pub fn take_first(&mut self) -> Bytes {
+        self.first.take().unwrap_or_default()
+    }
+
+    /// With chunks of this form from now on.
+    #[must_use]
+    pub fn in_form(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// Leaves the stream to the hub if there is nothing to do but to wait for events; else answers everything back.
+    pub fn park(self, connection: PlainConnection) -> Result<(), (Self, PlainConnection)> {
+        if !matches!(self.phase, Phase::Live) || self.first.is_some() {
+            return Err((self, connection));
+        }
+        let parked = Parked::new(connection, self.cursor.id, self.state.clone());
+        self.connection
+            .park(parked)
+            .map_err(|(guard, parked)| (Self { connection: guard, ..self }, parked.connection))
+    }
+
+    /// Goes on with a stream that was left to the hub.
+    #[must_use]
+    pub fn unpark(guard: Guard, parked: Parked) -> (Self, PlainConnection) {
+        let cursor = parked.position();
+        let stream = Self::begun(parked.state, guard, cursor).in_form(Form::Chunked);
+        (stream, parked.connection)
     }
 
     /// Turns to what comes before the live events.
@@ -122,7 +162,7 @@ impl Stream {
                 },
             };
             if chunk.is_some() {
-                self.idle_until = next_ping(self.state.settings.stream.heartbeat_s);
+                self.idle_until = Instant::now() + next_ping(self.state.settings.stream.heartbeat_s);
                 return chunk;
             }
         }
@@ -140,19 +180,19 @@ impl Stream {
 
     fn reset(&mut self, reason: Reset, position: Position) -> Bytes {
         self.cursor = position;
-        frame::reset(&self.cursor, reason.as_str())
+        frame::reset(&self.cursor, reason.as_str()).share(self.form)
     }
 
     fn end(&mut self, bye: Bye) -> Bytes {
         tracing::debug!(connection = %self.connection.id, reason = bye.as_str(), "a stream ends");
         self.phase = Phase::Ended;
-        frame::bye(bye.as_str(), bye.reconnect_ms())
+        frame::bye(bye.as_str(), bye.reconnect_ms()).share(self.form)
     }
 
     async fn step(&mut self) -> Option<Bytes> {
         if let Some(retry_at) = self.retry_at {
             if Instant::now() >= self.idle_until {
-                return Some(frame::ping(&self.cursor));
+                return Some(frame::ping(&self.cursor).share(self.form));
             }
             if Instant::now() < retry_at {
                 rest(&self.connection.queue, retry_at.min(self.idle_until)).await;
@@ -183,8 +223,7 @@ impl Stream {
     /// The socket has drained, or the log has changed: subscribes again, from the stream's own cursor.
     async fn catch_up(&mut self) -> Result<Option<Bytes>, Error> {
         let cursor = Cursor::Last(self.cursor.clone());
-        let subscription =
-            subscribe(&self.state, &self.subscriber, &self.connection.share(), &cursor).await?;
+        let subscription = subscribe(&self.state, &self.connection.share(), &cursor).await?;
         self.failures = 0;
         Ok(self.begin(subscription.opening, &subscription.position))
     }
@@ -197,7 +236,7 @@ impl Stream {
         match replay.advance(&self.state).await? {
             Progress::Ready => {
                 self.failures = 0;
-                let Some((chunk, last)) = coalesce(replay.ready(), CHUNK) else {
+                let Some((chunk, _, last)) = coalesce(replay.ready(), CHUNK, self.form) else {
                     return Ok(None);
                 };
                 self.cursor.id = last;
@@ -218,7 +257,7 @@ impl Stream {
     async fn live(&mut self) -> Option<Bytes> {
         // Read before the queue is: whatever is behind this position then stood in the queue already.
         let position = self.state.hub.position();
-        match self.connection.queue.take(CHUNK) {
+        match self.connection.queue.take(CHUNK, self.form) {
             Taken::Frames(chunk, last) => {
                 self.cursor.id = last;
                 Some(chunk)
@@ -232,7 +271,7 @@ impl Stream {
                 if let Some(position) = position.filter(|position| position.id > self.cursor.id) {
                     self.cursor = position;
                 }
-                Some(frame::ping(&self.cursor))
+                Some(frame::ping(&self.cursor).share(self.form))
             }
             Taken::Nothing => {
                 rest(&self.connection.queue, self.idle_until).await;
@@ -249,21 +288,21 @@ async fn rest(queue: &Queue, until: Instant) {
     }
 }
 
-fn connection(state: &AppState, subscriber: &Subscriber) -> Connection {
+fn connection(state: &AppState, subscriber: Subscriber) -> Connection {
     // Early by up to a tenth of what is left, and 30 s at most, so that not all end at once.
     let left = subscriber.token_expires_at() - state.clock.now();
     let early = (left / 10).clamp(TimeDelta::zero(), TimeDelta::seconds(30));
     let jitter = TimeDelta::milliseconds(rand::random_range(0..=early.num_milliseconds()));
     Connection {
         id: Uuid::now_v7(),
-        user: subscriber.user_id(),
-        session: subscriber.session_id(),
         ends_at: subscriber.token_expires_at() - jitter,
+        subscriber,
         queue: Queue::new(state.settings.stream.queue_limits()),
     }
 }
 
 /// The heartbeat, give or take a fifth.
-fn next_ping(heartbeat_s: u64) -> Instant {
-    Instant::now() + Duration::from_secs(heartbeat_s).mul_f64(rand::random_range(0.8..=1.2))
+#[must_use]
+pub fn next_ping(heartbeat_s: u64) -> Duration {
+    Duration::from_secs(heartbeat_s).mul_f64(rand::random_range(0.8..=1.2))
 }

@@ -11,12 +11,11 @@ use crate::{
     reason::Reset,
     replay::Replay,
     state::AppState,
-    store::{self, Snapshot},
-    subscriber::Subscriber,
+    store::Snapshot,
 };
 
-/// How long the database may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the database may take, with everybody who asks at the same time.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Snapshots taken before giving up; the next one is nearly always recent enough.
 const ATTEMPTS: usize = 3;
 
@@ -57,13 +56,13 @@ pub enum Opening {
 /// [`Error::Unauthorized`] when the session has ended; the others are worth another attempt.
 pub async fn subscribe(
     state: &AppState,
-    subscriber: &Subscriber,
     connection: &Arc<Connection>,
     cursor: &Cursor,
 ) -> Result<Subscription, Error> {
+    let subscriber = &connection.subscriber;
     for _ in 0..ATTEMPTS {
         let id = cursor.position().map(|position| position.id);
-        let snapshot = store::snapshot(&state.pool, subscriber, id, state.clock.now());
+        let snapshot = state.snapshots.take(*subscriber, id);
         let snapshot = timeout(PATIENCE, snapshot).await.map_err(|_| Error::Behind)??;
         // Of the same moment as the memberships: a revocation after it is an event to come.
         if !snapshot.session_active {

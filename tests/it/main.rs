@@ -25,6 +25,7 @@ mod rooms;
 mod sending;
 mod spec;
 mod stream;
+mod stream_forms;
 mod two_binaries;
 mod up;
 mod workspaces;

@@ -1,23 +1,16 @@
 //! Listening and serving until the end.
 
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    pin::pin,
-    time::Duration,
-};
+use std::{io, net::ToSocketAddrs, time::Duration};
 
-use axum::{Router, extract::connect_info::IntoMakeServiceWithConnectInfo, serve::ListenerExt};
+use axum::Router;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::{layers::around, stall::StallGuarded};
+use super::{accept, connection::Patience, layers::around};
 
 /// Connections that may wait to be accepted; with tokio's 128, thousands at once take many seconds.
 const BACKLOG: u32 = 4096;
-/// How long a client may take none of an answer, or of a stream, before its connection is closed.
-const STALL: Duration = Duration::from_secs(30);
 
 /// Where to listen.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,38 +35,6 @@ fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address).map_err(explain)?;
     socket.listen(BACKLOG).map_err(explain)
-}
-
-/// Serves `router` until `shutdown`, then gives open requests `drain` to finish.
-///
-/// Streams must end by the same token: an open response holds the server until `drain` is over.
-///
-/// # Errors
-/// None in practice: failures to accept are retried.
-async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-    drain: Duration,
-) -> io::Result<()> {
-    // Without it, small writes wait for acknowledgements.
-    let listener = StallGuarded::new(listener, STALL).tap_io(|stream| {
-        if let Err(error) = stream.get_ref().set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused");
-        }
-    });
-    let service: IntoMakeServiceWithConnectInfo<Router, SocketAddr> =
-        router.into_make_service_with_connect_info();
-    let ended = shutdown.clone().cancelled_owned();
-    let server = axum::serve(listener, service).with_graceful_shutdown(ended).into_future();
-    let mut server = pin!(server);
-    tokio::select! {
-        result = &mut server => result,
-        () = async { shutdown.cancelled().await; tokio::time::sleep(drain).await } => {
-            tracing::warn!("ended with requests still open");
-            Ok(())
-        }
-    }
 }
 
 /// The two sockets of a server, bound.
@@ -104,12 +65,13 @@ impl Listeners {
     /// None in practice.
     pub async fn serve(self, router: Router, admin: Router, shutdown: CancellationToken) -> io::Result<()> {
         let drained = CancellationToken::new();
-        let operators =
-            tokio::spawn(serve(self.operators, around(admin), drained.clone(), Duration::from_secs(1)));
-        let served = serve(self.clients, around(router), shutdown, self.drain).await;
+        let patience = Patience::default();
+        let (router, admin) = (around(router), around(admin));
+        let soon = Duration::from_secs(1);
+        let operators = tokio::spawn(accept::serve(self.operators, admin, patience, drained.clone(), soon));
+        accept::serve(self.clients, router, patience, shutdown, self.drain).await;
         drained.cancel();
-        operators.await.map_err(io::Error::other)??;
-        served
+        operators.await.map_err(io::Error::other)
     }
 }
 

@@ -1,10 +1,15 @@
 //! HTTP as both servers speak it: extractors, answers, layers, listening. Knows no feature.
 
+mod accept;
 pub mod answer;
+mod connection;
+pub mod handover;
 pub mod json;
 pub mod layers;
 pub mod listen;
+mod pace;
 pub mod page;
 pub mod path;
 pub mod query;
 pub mod stall;
+mod wire;

@@ -5,46 +5,18 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::serve::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     time::{Sleep, sleep},
 };
 
-/// A listener whose connections fail once a write makes no progress for too long.
-pub struct StallGuarded {
-    listener: TcpListener,
-    patience: Duration,
-}
-
-impl StallGuarded {
-    /// Guards every connection that `listener` accepts.
-    #[must_use]
-    pub fn new(listener: TcpListener, patience: Duration) -> Self {
-        Self { listener, patience }
-    }
-}
-
-impl Listener for StallGuarded {
-    type Io = StallGuard<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        (StallGuard::new(stream, self.patience), address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
-}
+/// How long a client may take none of an answer, or of a stream, before its connection is closed.
+pub const STALL: Duration = Duration::from_secs(30);
 
 /// A connection whose writes fail once they make no progress for too long.
 pub struct StallGuard<T> {
@@ -60,9 +32,9 @@ impl<T> StallGuard<T> {
         Self { inner, patience, stalled: None }
     }
 
-    /// What is guarded.
-    pub fn get_ref(&self) -> &T {
-        &self.inner
+    /// What was guarded.
+    pub fn into_inner(self) -> T {
+        self.inner
     }
 
     fn judge<R>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<R>>) -> Poll<io::Result<R>> {

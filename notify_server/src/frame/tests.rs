@@ -4,8 +4,8 @@ use super::*;
 use crate::fixtures::{at, chat_update, event, message_event, person, position};
 
 /// The id line, the event line and the data.
-fn parts(bytes: &Bytes) -> (String, Value) {
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
+fn parts(chunk: &Chunk) -> (String, Value) {
+    let text = String::from_utf8(chunk.text().to_vec()).unwrap();
     let (head, data) = text.split_once("data: ").unwrap();
     let data = data.strip_suffix("\n\n").unwrap();
     assert!(!data.contains('\n'));
@@ -13,7 +13,7 @@ fn parts(bytes: &Bytes) -> (String, Value) {
 }
 
 fn encoded(event: &Event) -> (String, Value) {
-    parts(Frame::of(event, &position(event.id)).unwrap().bytes())
+    parts(Frame::of(event, &position(event.id)).unwrap().chunk())
 }
 
 #[test]
@@ -75,11 +75,21 @@ fn the_streams_own_frames() {
     let (head, data) = parts(&hello(&position(3), id, 25, at(), 1500));
     assert_eq!(head, "retry: 1500\nid: e0-3\nevent: hello\n");
     assert_eq!(data, json!({ "connection": id, "heartbeat_s": 25, "server_time": "1970-01-01T00:00:00Z" }));
-    assert_eq!(&ping(&position(3))[..], b"id: e0-3\nevent: ping\ndata: {}\n\n");
+    assert_eq!(ping(&position(3)).text(), b"id: e0-3\nevent: ping\ndata: {}\n\n");
     assert_eq!(
-        &reset(&position(3), "epoch")[..],
+        reset(&position(3), "epoch").text(),
         b"id: e0-3\nevent: reset\ndata: {\"reason\":\"epoch\"}\n\n"
     );
     let (head, data) = parts(&bye("shutdown", 12));
     assert_eq!((head.as_str(), data), ("event: bye\n", json!({ "reason": "shutdown", "reconnect_ms": 12 })));
+}
+
+#[test]
+fn a_chunk_is_its_text_between_its_length_and_an_end() {
+    let chunk = ping(&position(3));
+    assert_eq!(chunk.text().len(), 0x1f);
+    assert_eq!(chunk.bytes(Form::Chunked), [b"1f\r\n", chunk.text(), b"\r\n"].concat());
+    for form in [Form::Text, Form::Chunked] {
+        assert_eq!(chunk.share(form), chunk.bytes(form));
+    }
 }

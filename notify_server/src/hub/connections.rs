@@ -1,73 +1,31 @@
 //! The open streams, by person.
 
-use std::{collections::HashMap, ops::Deref, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
-use chat_core::{
-    event::Position,
-    ids::{SessionId, UserId},
-};
+use chat_core::{event::Position, ids::UserId};
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
+use tokio::{task::yield_now, time::Instant};
 
+use super::{
+    connection::{Connection, Ping},
+    queue::Pushed,
+    wheel::Wheel,
+};
 use crate::{
     directory::Ending,
     frame::Frame,
-    hub::queue::{Pushed, Queue},
     reason::{Bye, Reset},
 };
 
-/// One open stream.
-#[derive(Debug)]
-pub struct Connection {
-    /// Its name in `hello` and in the logs.
-    pub id: Uuid,
-    /// Whose.
-    pub user: UserId,
-    /// By which session.
-    pub session: SessionId,
-    /// When it must end, because its token does.
-    pub ends_at: DateTime<Utc>,
-    /// What waits for it.
-    pub queue: Queue,
-}
-
-/// The stream's side of a connection: once dropped, the hub forgets the connection.
-#[derive(Debug)]
-pub struct Guard(Arc<Connection>);
-
-impl Guard {
-    /// Guards a connection that the hub does not know yet.
-    #[must_use]
-    pub fn new(connection: Connection) -> Self {
-        Self(Arc::new(connection))
-    }
-
-    /// The connection, for the hub.
-    #[must_use]
-    pub fn share(&self) -> Arc<Connection> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl Deref for Guard {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.0
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.queue.leave();
-    }
-}
+/// Sockets written to before the runtime's other tasks get their turn.
+const WRITES: usize = 64;
 
 /// All connections of the hub. When they go, for whatever reason, the streams end.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     people: HashMap<UserId, Vec<Arc<Connection>>>,
-    /// Those with something new, to be woken after the batch.
+    wheel: Wheel,
+    /// Those with something new, to be seen to after the batch.
     fresh: Vec<Arc<Connection>>,
     /// People of whom a connection overflowed in this batch.
     overflowed: Vec<UserId>,
@@ -76,33 +34,44 @@ pub(super) struct Connections {
 impl Connections {
     /// Takes in a connection, unless it is there already.
     pub(super) fn attach(&mut self, connection: Arc<Connection>) {
-        let connections = self.people.entry(connection.user).or_default();
-        if !connections.iter().any(|known| Arc::ptr_eq(known, &connection)) {
-            connections.push(connection);
+        let connections = self.people.entry(connection.subscriber.user_id()).or_default();
+        if connections.iter().any(|known| Arc::ptr_eq(known, &connection)) {
+            return;
         }
+        // One stream a person is the most frequent case by far.
+        connections.reserve_exact(1);
+        connections.push(Arc::clone(&connection));
+        self.wheel.add(connection, Duration::MAX);
     }
 
     /// Puts a frame into the queues of a person's subscribed connections.
-    pub(super) fn deliver(&mut self, user: UserId, id: i64, frame: &Frame) {
+    pub(super) fn deliver(&mut self, user: UserId, id: i64, frame: &Frame, now: Instant) {
         for connection in self.people.get(&user).into_iter().flatten() {
-            match connection.queue.push(id, frame) {
+            match connection.push(id, frame, now) {
                 Pushed::First => self.fresh.push(Arc::clone(connection)),
                 Pushed::Overflow => {
                     tracing::debug!(connection = %connection.id, "a stream is behind");
                     connection.queue.wake();
                     self.overflowed.push(user);
                 }
-                Pushed::Next | Pushed::Refused => {}
+                Pushed::Next | Pushed::Full | Pushed::Refused => {}
             }
         }
     }
 
-    /// Wakes the connections that have something new; answers who has no subscribed connection any more.
-    pub(super) fn flush(&mut self) -> Vec<UserId> {
-        for connection in self.fresh.drain(..) {
-            connection.queue.wake();
+    /// Sees to the connections that have something new; answers who has no subscribed connection any more.
+    pub(super) async fn flush(&mut self) -> Vec<UserId> {
+        let fresh = mem::take(&mut self.fresh);
+        for some in fresh.chunks(WRITES) {
+            let now = Instant::now();
+            for connection in some {
+                connection.flush(now);
+            }
+            if fresh.len() > WRITES {
+                yield_now().await;
+            }
         }
-        let overflowed = std::mem::take(&mut self.overflowed);
+        let overflowed = mem::take(&mut self.overflowed);
         overflowed.into_iter().filter(|user| !self.is_subscribed(*user)).collect()
     }
 
@@ -115,7 +84,7 @@ impl Connections {
         let (Ending::Session(user, _) | Ending::Person(user)) = ending;
         for connection in self.people.get(user).into_iter().flatten() {
             if ending.ends(connection) {
-                connection.queue.end(ending.bye());
+                connection.end(ending.bye());
             }
         }
     }
@@ -123,38 +92,59 @@ impl Connections {
     /// Tells every connection of a break in the log.
     pub(super) fn cut(&self, reason: Reset, position: &Position) {
         for connection in self.people.values().flatten() {
-            connection.queue.cut(reason, position.clone());
+            connection.cut(reason, position.clone());
         }
     }
 
-    /// Ends the streams whose token ends and forgets those whose client is gone; answers who has no
-    /// subscribed connection any more.
-    pub(super) fn sweep(&mut self, now: DateTime<Utc>) -> Vec<UserId> {
+    /// Turns the wheel: ends the streams whose token ends, forgets those whose client is gone, gives signs of
+    /// life. Everything up to `position` must have been seen to. Answers who has no subscribed connection any
+    /// more.
+    pub(super) fn look_after(&mut self, now: DateTime<Utc>, position: Option<Position>) -> Vec<UserId> {
+        let due = self.wheel.turn();
+        // Without a position the feed has not begun, and nobody is connected.
+        let Some(ping) = position.map(Ping::new) else { return Vec::new() };
         let mut unsubscribed = Vec::new();
-        self.people.retain(|user, connections| {
-            connections.retain(|connection| !connection.queue.has_left());
-            for connection in connections.iter().filter(|connection| connection.ends_at <= now) {
-                connection.queue.end(Bye::TokenExpired);
+        let instant = Instant::now();
+        for connection in due {
+            if connection.ends_at <= now {
+                connection.end(Bye::TokenExpired);
             }
-            if !connections.iter().any(|connection| connection.queue.is_live()) {
-                unsubscribed.push(*user);
+            let after = connection.look_after(instant, &ping).unwrap_or(Duration::MAX);
+            if !connection.queue.is_live() {
+                unsubscribed.push(connection.subscriber.user_id());
             }
-            !connections.is_empty()
-        });
+            if connection.queue.has_left() {
+                self.forget(&connection);
+            } else {
+                self.wheel.add(connection, after);
+            }
+        }
+        unsubscribed.retain(|user| !self.is_subscribed(*user));
         unsubscribed
+    }
+
+    fn forget(&mut self, connection: &Arc<Connection>) {
+        let user = connection.subscriber.user_id();
+        if let Some(connections) = self.people.get_mut(&user) {
+            connections.retain(|known| !Arc::ptr_eq(known, connection));
+            if connections.is_empty() {
+                self.people.remove(&user);
+            }
+        }
     }
 
     /// All connections, in no order.
     #[must_use]
     pub(super) fn drain(&mut self) -> Vec<Arc<Connection>> {
-        std::mem::take(&mut self.people).into_values().flatten().collect()
+        self.wheel.clear();
+        mem::take(&mut self.people).into_values().flatten().collect()
     }
 }
 
 impl Drop for Connections {
     fn drop(&mut self) {
         for connection in self.drain() {
-            connection.queue.end(Bye::Shutdown);
+            connection.end(Bye::Shutdown);
         }
     }
 }
@@ -172,9 +162,12 @@ impl Ending {
     /// Whether this ends `connection`.
     #[must_use]
     pub fn ends(&self, connection: &Connection) -> bool {
+        let subscriber = &connection.subscriber;
         match *self {
-            Self::Session(user, session) => connection.user == user && connection.session == session,
-            Self::Person(user) => connection.user == user,
+            Self::Session(user, session) => {
+                subscriber.user_id() == user && subscriber.session_id() == session
+            }
+            Self::Person(user) => subscriber.user_id() == user,
         }
     }
 }

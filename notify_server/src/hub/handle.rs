@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::connections::Connection;
+use super::connection::Connection;
 use crate::{directory::Memberships, error::Error, ring::Ring};
 
 /// How long a new stream waits for the feed to reach its snapshot.
@@ -66,10 +66,14 @@ impl HubHandle {
     /// # Errors
     /// [`Error::Behind`] when that takes too long.
     pub async fn reached(&self, target: &Position) -> Result<(), Error> {
+        let reached = |at: &Option<Position>| {
+            at.as_ref().is_some_and(|at| at.epoch == target.epoch && at.id >= target.id)
+        };
+        if reached(&self.position.borrow()) {
+            return Ok(());
+        }
         let mut position = self.position.clone();
-        let reached = position
-            .wait_for(|at| at.as_ref().is_some_and(|at| at.epoch == target.epoch && at.id >= target.id));
-        match timeout(PATIENCE, reached).await {
+        match timeout(PATIENCE, position.wait_for(reached)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Error::Ending),
             Err(_) => Err(Error::Behind),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -9,8 +10,9 @@ use bytes::Bytes;
 use chat_core::event::Position;
 use tokio::sync::Notify;
 
+use super::parked::Parked;
 use crate::{
-    frame::Frame,
+    frame::{Chunk, Form, Frame},
     reason::{Bye, Reset},
 };
 
@@ -24,7 +26,7 @@ pub struct QueueLimits {
 }
 
 /// Frames with their ids.
-pub type Frames = VecDeque<(i64, Bytes)>;
+pub type Frames = VecDeque<(i64, Chunk)>;
 
 /// Frames on their way from the hub to one connection.
 #[derive(Debug)]
@@ -35,10 +37,12 @@ pub struct Queue {
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     frames: Frames,
     bytes: usize,
     status: Status,
+    /// The stream's socket, while the stream has no task.
+    parked: Option<Parked>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +62,12 @@ enum Status {
 /// What became of a frame that was put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It is the only one: the connection sleeps, and is to be woken after the batch.
+    /// It is the only one: the connection rests, and is to be seen to after the batch.
     First,
     /// It waits behind others.
     Next,
+    /// There is no room until the socket of the parked stream has been written to; nothing was changed.
+    Full,
     /// There was no room, and nothing waits any more: the connection is behind now.
     Overflow,
     /// The connection is not subscribed.
@@ -94,7 +100,7 @@ impl Queue {
     /// An empty queue of a connection that is not subscribed yet.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
-        let state = State { frames: Frames::new(), bytes: 0, status: Status::Behind };
+        let state = State { frames: Frames::new(), bytes: 0, status: Status::Behind, parked: None };
         Self { limits, state: Mutex::new(state), wake: Notify::new() }
     }
 
@@ -112,30 +118,33 @@ impl Queue {
         if state.status != Status::Live {
             return Pushed::Refused;
         }
-        let bytes = state.bytes + frame.bytes().len();
+        let bytes = state.bytes + frame.chunk().text().len();
         let first = state.frames.is_empty();
         // One frame always fits, or it would never get through.
         if !first && (state.frames.len() >= self.limits.events || bytes > self.limits.bytes) {
+            if state.parked.is_some() {
+                return Pushed::Full;
+            }
             state.turn(Status::Behind);
             return Pushed::Overflow;
         }
-        state.frames.push_back((id, frame.bytes().clone()));
+        state.frames.push_back((id, frame.chunk().clone()));
         state.bytes = bytes;
         if first { Pushed::First } else { Pushed::Next }
     }
 
-    /// Wakes the connection, if it waits.
+    /// Wakes the stream's task, if it waits.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
     /// Tells the connection that something is missing before `position`.
-    pub fn cut(&self, reason: Reset, position: Position) {
+    pub(super) fn cut(&self, reason: Reset, position: Position) {
         self.interrupt(Status::Cut(reason, position));
     }
 
     /// Ends the stream.
-    pub fn end(&self, bye: Bye) {
+    pub(super) fn end(&self, bye: Bye) {
         self.interrupt(Status::Ended(bye));
     }
 
@@ -149,7 +158,7 @@ impl Queue {
 
     /// The client is gone.
     pub fn leave(&self) {
-        self.lock().turn(Status::Left);
+        self.lock().leave();
     }
 
     /// Whether the client is gone.
@@ -180,16 +189,13 @@ impl Queue {
 
     /// Takes frames of at most `most` bytes together, but at least one.
     #[must_use]
-    pub fn take(&self, most: usize) -> Taken {
+    pub fn take(&self, most: usize, form: Form) -> Taken {
         let mut state = self.lock();
         match state.status {
             Status::Behind => Taken::Behind,
             Status::Cut(..) | Status::Ended(_) | Status::Left => Taken::Interrupted,
-            Status::Live => match coalesce(&mut state.frames, most) {
-                Some((chunk, last)) => {
-                    state.bytes -= chunk.len();
-                    Taken::Frames(chunk, last)
-                }
+            Status::Live => match state.take(most, form) {
+                Some((bytes, last)) => Taken::Frames(bytes, last),
                 None => Taken::Nothing,
             },
         }
@@ -200,7 +206,19 @@ impl Queue {
         self.wake.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Leaves the stream's socket here, if it is live and nothing waits for it; else answers it back.
+    pub(super) fn park(&self, parked: Parked) -> Result<(), Parked> {
+        let mut state = self.lock();
+        if state.status != Status::Live || !state.frames.is_empty() {
+            return Err(parked);
+        }
+        // Memory for an idle stream would be kept for its whole life.
+        state.frames = Frames::new();
+        state.parked = Some(parked);
+        Ok(())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -211,19 +229,53 @@ impl State {
         self.frames = Frames::new();
         self.bytes = 0;
     }
+
+    /// The client is gone; its socket, if it is here, is closed.
+    pub(super) fn leave(&mut self) {
+        self.turn(Status::Left);
+        self.parked = None;
+    }
+
+    /// Takes frames of at most `most` bytes together, but at least one.
+    pub(super) fn take(&mut self, most: usize, form: Form) -> Option<(Bytes, i64)> {
+        let (bytes, texts, last) = coalesce(&mut self.frames, most, form)?;
+        self.bytes -= texts;
+        Some((bytes, last))
+    }
+
+    /// The parked stream's socket.
+    pub(super) fn parked(&mut self) -> Option<&mut Parked> {
+        self.parked.as_mut()
+    }
+
+    /// Takes the parked stream's socket out.
+    pub(super) fn unpark(&mut self) -> Option<Parked> {
+        self.parked.take()
+    }
+
+    /// Gives the memory of an empty queue back.
+    pub(super) fn shrink(&mut self) {
+        if self.frames.is_empty() {
+            mem::take(&mut self.frames);
+        }
+    }
 }
 
-/// Takes frames of at most `most` bytes together, but at least one: one write costs much less than several.
+/// Takes frames whose texts are at most `most` bytes together, but at least one: one write costs much less than
+/// several. Answers the bytes, the length of the texts, and the last id.
 #[must_use]
-pub fn coalesce(frames: &mut Frames, most: usize) -> Option<(Bytes, i64)> {
+pub fn coalesce(frames: &mut Frames, most: usize, form: Form) -> Option<(Bytes, usize, i64)> {
     let (mut last, first) = frames.pop_front()?;
-    let mut rest = Vec::new();
-    while let Some((id, frame)) =
-        frames.pop_front_if(|(_, frame)| first.len() + rest.len() + frame.len() <= most)
-    {
-        rest.extend_from_slice(&frame);
+    let mut len = first.text().len();
+    let mut together = Vec::new();
+    while let Some((id, chunk)) = frames.pop_front_if(|(_, chunk)| len + chunk.text().len() <= most) {
+        if together.is_empty() {
+            together.extend_from_slice(first.bytes(form));
+        }
+        together.extend_from_slice(chunk.bytes(form));
+        len += chunk.text().len();
         last = id;
     }
-    let chunk = if rest.is_empty() { first } else { [&first[..], &rest].concat().into() };
-    Some((chunk, last))
+    let bytes = if together.is_empty() { first.share(form) } else { together.into() };
+    Some((bytes, len, last))
 }

@@ -1,9 +1,11 @@
-use chat_core::ids::{ChatId, SessionId, UserId};
+use chat_core::ids::{ChatId, UserId};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::*;
 use crate::{
-    fixtures::{at, chat_update, epoch, message, position},
+    fixtures::{at, chat_update, epoch, message, position, subscriber},
+    frame::Form,
     reason::Reset,
     ring::RingLimits,
 };
@@ -18,22 +20,29 @@ fn push(queue: &Queue, id: i64) -> usize {
     let entry = entry(&message(id, ChatId::new()));
     let frame = entry.frame.as_ref().unwrap();
     queue.push(id, frame);
-    frame.bytes().len()
+    frame.chunk().text().len()
 }
 
 fn connection(user: UserId, limits: QueueLimits) -> Guard {
     Guard::new(Connection {
         id: Uuid::nil(),
-        user,
-        session: SessionId::new(),
+        subscriber: subscriber(user),
         ends_at: at(),
         queue: Queue::new(limits),
     })
 }
 
+/// Turns the wheel once around; answers who has no subscribed connection any more.
+fn look_after(connections: &mut Connections, now: DateTime<Utc>) -> Vec<UserId> {
+    let mut unsubscribed: Vec<_> =
+        (0..20).flat_map(|_| connections.look_after(now, Some(position(9)))).collect();
+    unsubscribed.dedup();
+    unsubscribed
+}
+
 /// The ids of the events in a queue, which must be live.
 fn taken(queue: &Queue) -> Vec<i64> {
-    std::iter::from_fn(|| match queue.take(1) {
+    std::iter::from_fn(|| match queue.take(1, Form::Text) {
         Taken::Frames(_, id) => Some(id),
         Taken::Nothing => None,
         other => panic!("{other:?}"),
@@ -46,9 +55,9 @@ fn frames_leave_a_queue_in_order_and_together() {
     let queue = Queue::new(ROOMY);
     queue.subscribe();
     let bytes: usize = (1..=3).map(|id| push(&queue, id)).sum();
-    let Taken::Frames(chunk, 3) = queue.take(usize::MAX) else { panic!("not together") };
+    let Taken::Frames(chunk, 3) = queue.take(usize::MAX, Form::Text) else { panic!("not together") };
     assert_eq!(chunk.len(), bytes);
-    assert_eq!(queue.take(usize::MAX), Taken::Nothing);
+    assert_eq!(queue.take(usize::MAX, Form::Text), Taken::Nothing);
 }
 
 #[test]
@@ -58,7 +67,7 @@ fn a_full_queue_is_dropped_and_takes_nothing_until_subscribed_again() {
     for id in 1..=3 {
         push(&queue, id);
     }
-    assert_eq!(queue.take(usize::MAX), Taken::Behind);
+    assert_eq!(queue.take(usize::MAX, Form::Text), Taken::Behind);
     assert!(!queue.is_live());
     push(&queue, 4);
     queue.subscribe();
@@ -74,7 +83,7 @@ fn a_queue_is_bounded_in_bytes_but_takes_one_frame_of_any_size() {
     assert_eq!(taken(&queue), [1]);
     push(&queue, 2);
     push(&queue, 3);
-    assert_eq!(queue.take(usize::MAX), Taken::Behind);
+    assert_eq!(queue.take(usize::MAX, Form::Text), Taken::Behind);
 }
 
 #[test]
@@ -83,7 +92,7 @@ fn an_interruption_goes_before_frames_and_an_end_is_final() {
     queue.subscribe();
     push(&queue, 1);
     queue.cut(Reset::Epoch, position(9));
-    assert_eq!(queue.take(usize::MAX), Taken::Interrupted);
+    assert_eq!(queue.take(usize::MAX, Form::Text), Taken::Interrupted);
     assert_eq!(queue.interruption(), Some(Interruption::Cut(Reset::Epoch, position(9))));
     assert_eq!(queue.interruption(), None);
     queue.end(Bye::Suspended);
@@ -114,8 +123,8 @@ fn a_registration_follows_its_person_to_the_present() {
     assert_eq!(follow(&ring, &connection, 1, at_2), None);
 }
 
-#[test]
-fn only_subscribed_connections_of_a_person_are_fed() {
+#[tokio::test]
+async fn only_subscribed_connections_of_a_person_are_fed() {
     let user = UserId::new();
     let (first, second) = (connection(user, ROOMY), connection(user, QueueLimits { events: 1, ..ROOMY }));
     let mut connections = Connections::default();
@@ -125,14 +134,15 @@ fn only_subscribed_connections_of_a_person_are_fed() {
         connections.attach(guard.share());
     }
     for id in 1..=2 {
-        connections.deliver(user, id, entry(&message(id, ChatId::new())).frame.as_ref().unwrap());
+        let entry = entry(&message(id, ChatId::new()));
+        connections.deliver(user, id, entry.frame.as_ref().unwrap(), Instant::now());
     }
-    assert_eq!(connections.flush(), []);
+    assert_eq!(connections.flush().await, []);
     assert_eq!(taken(&first.queue), [1, 2]);
-    assert_eq!(second.queue.take(1), Taken::Behind);
+    assert_eq!(second.queue.take(1, Form::Text), Taken::Behind);
     drop(first);
     // The second one is not subscribed any more, so nobody of the person's is.
-    assert_eq!(connections.sweep(at() - chrono::TimeDelta::seconds(1)), [user]);
+    assert_eq!(look_after(&mut connections, at() - TimeDelta::seconds(1)), [user]);
     assert_eq!(connections.drain().len(), 1);
 }
 
@@ -142,8 +152,8 @@ fn streams_end_with_their_token() {
     guard.queue.subscribe();
     let mut connections = Connections::default();
     connections.attach(guard.share());
-    connections.sweep(at() - chrono::TimeDelta::seconds(1));
+    look_after(&mut connections, at() - TimeDelta::seconds(1));
     assert_eq!(guard.queue.interruption(), None);
-    connections.sweep(at());
+    look_after(&mut connections, at());
     assert_eq!(guard.queue.interruption(), Some(Interruption::Ended(Bye::TokenExpired)));
 }

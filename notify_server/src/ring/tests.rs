@@ -62,7 +62,7 @@ fn deleted_content_is_gone_from_earlier_events() {
         ],
     );
     let frames: Vec<_> = ring.entries.iter().filter_map(|entry| entry.frame.as_ref()).collect();
-    let text = |index: usize| String::from_utf8_lossy(frames[index].bytes()).into_owned();
+    let text = |index: usize| String::from_utf8_lossy(frames[index].chunk().text()).into_owned();
     assert_eq!(frames.len(), 4);
     assert!(text(0).starts_with("id: e0-1\nevent: message\ndata: {") && text(0).ends_with("}\n\n"));
     assert!(text(0).contains(r#""content":null"#) && !text(0).contains("words"));

@@ -1,0 +1,65 @@
+//! The accept loop, from the first connection to the end of the last one.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::connection::{self, CROWD, Host, Patience};
+
+/// How long to wait when no more connections can be taken, until some have ended.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves `router` until `shutdown`, then gives what is open `drain` to finish.
+///
+/// Streams must end by the same token: an open answer holds the server until `drain` is over.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    patience: Patience,
+    shutdown: CancellationToken,
+    drain: Duration,
+) {
+    let (open, crowd) = (TaskTracker::new(), Arc::new(Semaphore::new(CROWD)));
+    let host = Arc::new(Host { router, patience, shutdown: shutdown.clone(), open, crowd });
+    // Ends what is left when this function does.
+    let cut = CancellationToken::new();
+    let _cutting = cut.clone().drop_guard();
+    while let Some((socket, address)) = shutdown.run_until_cancelled(accept(&listener)).await {
+        let serving = connection::serve(socket, address, Arc::clone(&host));
+        host.open.spawn(cut.clone().run_until_cancelled_owned(serving));
+    }
+    // Whoever comes now is refused, and goes elsewhere.
+    drop(listener);
+    host.open.close();
+    if timeout(drain, host.open.wait()).await.is_err() {
+        tracing::warn!(connections = host.open.len(), "ended with requests still open");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "connections cannot be taken");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether it was only that the client did not wait (Linux manual, accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests;
