@@ -67,9 +67,11 @@ impl Stream {
         let connection = Guard::new(connection(&state, subscriber));
         let subscription = subscribe(&state, &connection.share(), &cursor).await?;
         let position = subscription.position;
+        // A client may be cut off between the hello and a reset: until that is told it is where it was, or nowhere.
         let start = match (&subscription.opening, cursor) {
-            (Opening::Replay(_), Cursor::Last(last)) => last,
-            _ => position.clone(),
+            (Opening::Live, _) => position.clone(),
+            (_, Cursor::Last(last)) => last,
+            (_, Cursor::Now | Cursor::Nonsense) => Position { epoch: position.epoch.clone(), id: 0 },
         };
         let heartbeat_s = state.settings.stream.heartbeat_s;
         // A crash says no goodbye; random, so that not all come back at once.

@@ -289,3 +289,24 @@ async fn send_until_there(sender: &Actor, chat: &str, content: &str) {
     }
     panic!("{content} was never taken");
 }
+
+/// A client keeps the id of the last event that it has read, and may be cut off right after the `hello`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hello_does_not_run_ahead_of_its_reset() {
+    let Room { site, ann, bob, chat, .. } = Room::of_two("Group").await;
+    let before = bob.get("/api/chats").await.event_id();
+    ann.send(&chat, "missed").await;
+    sqlx::raw_sql("select rotate_epoch(epoch) from stream_epoch")
+        .execute(&site.pool)
+        .await
+        .expect("a rotation");
+    let ahead = format!("{}-1000000", epoch_in(&site.pool).await);
+    for cursor in [before.as_str(), ahead.as_str(), "nonsense"] {
+        let (stream, hello) = Stream::try_open(&bob, cursor).await.expect("a stream");
+        drop(stream);
+        // What was missed is told one way or the other.
+        let mut resumed = bob.stream(Some(&hello.id)).await;
+        let told = resumed.any().await;
+        assert_ne!(told.event, "ping", "nothing at all after {cursor} and {}", hello.id);
+    }
+}
