@@ -13,8 +13,8 @@ use sqlx::{
 /// The schema, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// How long a connection may be idle and be taken for good without a question.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may be idle and be taken for good without a question: PostgreSQL cannot restart that fast.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// Every statement of ours finds its rows by keys. So each is planned once a connection, for whatever parameters,
 /// because planning over the partitions of `messages` takes longer than running; and along the indexes, also when a

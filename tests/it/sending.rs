@@ -145,6 +145,8 @@ async fn what_does_not_fit_the_queue_is_told_to_come_back() {
     let (ann, messages) = chat(&site).await;
     // 40,000 bytes each: 16 MiB hold 419 of them.
     let long = "\u{1F980}".repeat(10_000);
+    // Connections that were answered once: newcomers are let in a few hundred at a time.
+    join_all((0..450).map(|_| ann.get("/api/users/me"))).await;
     let held = hold_the_log(&site).await;
     let release = async {
         sleep(Duration::from_millis(1000)).await;
