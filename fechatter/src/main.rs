@@ -17,7 +17,11 @@ use fechatter::{
     user::{self, UserCommand},
 };
 use fechatter_server::config::Settings;
+use mimalloc::MiMalloc;
 use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Team chat that a company runs itself.
 #[derive(Parser)]

@@ -12,7 +12,11 @@ use chat_core::{
 };
 use clap::Parser;
 use fechatter_server::{App, config::Settings, docs};
+use mimalloc::MiMalloc;
 use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The REST API of Fechatter.
 #[derive(Parser)]
