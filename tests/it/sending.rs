@@ -149,7 +149,7 @@ async fn what_does_not_fit_the_queue_is_told_to_come_back() {
     join_all((0..450).map(|_| ann.get("/api/users/me"))).await;
     let held = hold_the_log(&site).await;
     let release = async {
-        sleep(Duration::from_millis(1000)).await;
+        sleep(Duration::from_secs(1)).await;
         held.commit().await.expect("a commit");
     };
     let sends = join_all((0..450).map(|_| ann.post(&messages, json!({ "content": long }))));
