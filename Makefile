@@ -50,12 +50,12 @@ fuzz: tools postgres ## send all sorts of requests to a server of its own, for s
 	@scripts/fuzz.sh
 
 bench: tools postgres ## measure sends, streams and reads beside the machine's limits, for about a quarter of an hour
-	@$(OFFLINE) $(CARGO) build --release -p fechatter_server -p notify_server -p fechatter_bench
-	@"$${CARGO_TARGET_DIR:-target}/release/fechatter_bench" full $(BENCH)
+	@$(OFFLINE) $(CARGO) build --profile dist -p fechatter_server -p notify_server -p fechatter_bench
+	@"$${CARGO_TARGET_DIR:-target}/dist/fechatter_bench" full $(BENCH)
 
 bench-quick: tools postgres ## the same in some minutes; BENCH='--only sends,history' measures only these
-	@$(OFFLINE) $(CARGO) build --release -p fechatter_server -p notify_server -p fechatter_bench
-	@"$${CARGO_TARGET_DIR:-target}/release/fechatter_bench" quick $(BENCH)
+	@$(OFFLINE) $(CARGO) build --profile dist -p fechatter_server -p notify_server -p fechatter_bench
+	@"$${CARGO_TARGET_DIR:-target}/dist/fechatter_bench" quick $(BENCH)
 
 deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny check

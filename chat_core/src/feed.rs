@@ -21,10 +21,10 @@ use tokio::{
 
 use crate::event::{Event, Position};
 
-pub use self::store::{LogState, read_after, rotate_epoch};
+pub use self::store::{LogState, read_after, read_bare_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
-    store::{end, read_bare_after},
+    store::end,
 };
 
 /// The channel that the triggers ring.

@@ -89,11 +89,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
 }
 
 /// [`read_after`], without what the events name.
-pub(super) async fn read_bare_after(
-    pool: &PgPool,
-    cursor: i64,
-    limit: i64,
-) -> sqlx::Result<(LogState, Vec<Event>)> {
+pub async fn read_bare_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
     let rows = sqlx::query!(
         r#"
         select s.epoch, s.dropped_through, (select at from events where id = $1) as cursor_at,

@@ -33,27 +33,21 @@ pub(super) enum Target {
 
 impl Change {
     pub(super) fn of(event: &Event) -> Self {
-        let user = event.user_id.map(|id| id.0);
-        let chat = event.chat_id.map(|id| id.0);
-        let workspace = event.workspace_id.map(|id| id.0);
-        Self { id: event.id, target: Target::of(event.kind, event.fact_type(), user, chat, workspace) }
+        Self { id: event.id, target: Target::of(event) }
     }
 }
 
 impl Target {
-    pub(super) fn of(
-        kind: EventKind,
-        fact: &str,
-        user: Option<Uuid>,
-        chat: Option<Uuid>,
-        workspace: Option<Uuid>,
-    ) -> Self {
+    fn of(event: &Event) -> Self {
+        let user = event.user_id.map(|id| id.0);
+        let chat = event.chat_id.map(|id| id.0);
+        let workspace = event.workspace_id.map(|id| id.0);
         let ids = |ids: &[Option<Uuid>]| Self::Ids(ids.iter().flatten().copied().collect());
-        match kind {
+        match event.kind {
             EventKind::Message | EventKind::MessageUpdate | EventKind::MessageDelete => ids(&[chat]),
             // How somebody keeps their chats, and how far they read, is theirs alone.
             EventKind::Read => ids(&[user]),
-            EventKind::ChatUpdate if fact == "settings_changed" => ids(&[user]),
+            EventKind::ChatUpdate if event.fact_type() == "settings_changed" => ids(&[user]),
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
             EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,

@@ -2,7 +2,6 @@
 //! ago still holds.
 
 mod changes;
-mod store;
 
 use std::{
     sync::{
@@ -14,6 +13,7 @@ use std::{
 
 use chat_core::{
     event::{Event, Position},
+    feed::read_bare_after,
     store::position,
 };
 use sqlx::PgPool;
@@ -45,7 +45,7 @@ impl LogTail {
         Self(Arc::new(Shared { pool, changes, begun: AtomicU64::new(0), ended: Mutex::new((0, true)) }))
     }
 
-    /// Takes in the events that the feed brought after `cursor`, so that looks find little left to read.
+    /// Takes in the events after `cursor`: what the feed brings need not be read again.
     pub(crate) fn follow(&self, cursor: &Position, events: &[Event]) {
         self.changes_mut().extend(cursor, events.iter().map(Change::of), Instant::now());
     }
@@ -88,12 +88,12 @@ impl LogTail {
     async fn look(&self) -> sqlx::Result<()> {
         loop {
             let Some(cursor) = self.position() else { return self.restart().await };
-            let (log, page) = store::changes_after(&self.0.pool, cursor.id, PAGE).await?;
+            let (log, events) = read_bare_after(&self.0.pool, cursor.id, PAGE).await?;
             if log.epoch != cursor.epoch || cursor.id < log.dropped_through {
                 return self.restart().await;
             }
-            let full = i64::try_from(page.len()) == Ok(PAGE);
-            self.changes_mut().extend(&cursor, page, Instant::now());
+            let full = i64::try_from(events.len()) == Ok(PAGE);
+            self.follow(&cursor, &events);
             if !full {
                 return Ok(());
             }
