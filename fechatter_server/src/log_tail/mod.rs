@@ -20,6 +20,7 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+pub(crate) use self::changes::REMEMBERED;
 use self::changes::{Change, Changes};
 
 /// Changes read at once.

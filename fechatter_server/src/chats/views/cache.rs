@@ -4,7 +4,7 @@
 //! any chat of theirs since; so it is what the database would answer at that moment. The time limit merely bounds
 //! what a change from outside the log could leave behind.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chat_core::{
     event::Position,
@@ -14,10 +14,10 @@ use chat_core::{
 use moka::future::Cache;
 use uuid::Uuid;
 
-use crate::{chats::types::ChatList, log_tail::LogTail};
-
-/// How long a list is kept at most; the log's tail remembers changes for no less.
-const TTL: Duration = Duration::from_secs(30);
+use crate::{
+    chats::types::ChatList,
+    log_tail::{LogTail, REMEMBERED},
+};
 
 /// Whose list, and of which workspace alone.
 pub(crate) type Key = (UserId, Option<WorkspaceId>);
@@ -60,7 +60,7 @@ impl ChatLists {
         let lists = Cache::builder()
             .max_capacity(most_bytes)
             .weigher(|_, kept: &Arc<Kept>| kept.size())
-            .time_to_live(TTL)
+            .time_to_live(REMEMBERED)
             .build();
         Self { lists, tail }
     }
