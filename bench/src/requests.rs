@@ -102,6 +102,14 @@ pub(crate) fn get(path: &str, token: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes()
 }
 
+/// [`get`], as browsers and mobile clients ask: they take gzip.
+pub(crate) fn get_coded(path: &str, token: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: bench\r\naccept-encoding: gzip\r\nauthorization: Bearer {token}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 /// Opens a stream.
 pub(crate) fn stream(token: &str) -> Vec<u8> {
     format!(

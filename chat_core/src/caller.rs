@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use crate::{
     api::{Input, Operation},
     clock::Clock,
+    http::layers::Asker,
     ids::{SessionId, UserId},
     problem::Problem,
     store,
@@ -60,10 +61,12 @@ const TOKENS: u64 = 100_000;
 /// How long a verified token is remembered at most; its own end counts all the same.
 const TOKEN_TTL: Duration = Duration::from_mins(15);
 
-/// Turns tokens into callers.
+/// Turns tokens into callers; cheap to clone.
 #[derive(Clone)]
-pub struct Authenticator {
-    verifier: Arc<TokenVerifier>,
+pub struct Authenticator(Arc<Shared>);
+
+struct Shared {
+    verifier: TokenVerifier,
     /// The claims of tokens that were verified, by the token's SHA-256: to verify a signature costs far more.
     verified: Cache<[u8; 32], Arc<Claims>>,
     sessions: Cache<(SessionId, UserId), bool>,
@@ -81,7 +84,7 @@ impl Authenticator {
             .support_invalidation_closures()
             .build();
         let tokens = Cache::builder().max_capacity(TOKENS).time_to_live(TOKEN_TTL).build();
-        Self { verifier: Arc::new(verifier), verified: tokens, sessions, pool, clock }
+        Self(Arc::new(Shared { verifier, verified: tokens, sessions, pool, clock }))
     }
 
     /// The caller that a bearer token stands for.
@@ -89,13 +92,14 @@ impl Authenticator {
     /// # Errors
     /// 401 for a token that is not accepted or whose session has ended; 503 when the database cannot tell.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Problem> {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let claims = self.claims(token, now).await.ok_or_else(Problem::unauthorized)?;
         let active = self
+            .0
             .sessions
             .try_get_with(
                 (claims.sid, claims.sub),
-                store::session_is_active(&self.pool, claims.sid, claims.sub, now),
+                store::session_is_active(&self.0.pool, claims.sid, claims.sub, now),
             )
             .await
             .map_err(|error| match Arc::try_unwrap(error) {
@@ -114,28 +118,28 @@ impl Authenticator {
     /// # Errors
     /// 401 for a token that is not accepted.
     pub fn verify(&self, token: &str) -> Result<Claims, Problem> {
-        self.verifier.verify(token, self.clock.now()).ok_or_else(Problem::unauthorized)
+        self.0.verifier.verify(token, self.0.clock.now()).ok_or_else(Problem::unauthorized)
     }
 
     async fn claims(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Claims>> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        if let Some(claims) = self.verified.get(&hash).await {
+        if let Some(claims) = self.0.verified.get(&hash).await {
             return claims.in_force(now).then_some(claims);
         }
-        let claims = Arc::new(self.verifier.verify(token, now)?);
-        self.verified.insert(hash, Arc::clone(&claims)).await;
+        let claims = Arc::new(self.0.verifier.verify(token, now)?);
+        self.0.verified.insert(hash, Arc::clone(&claims)).await;
         Some(claims)
     }
 
     /// Forgets what is remembered of a session, because it has ended.
     pub fn forget(&self, session: SessionId) {
         // Refused only without support for closures, which `new` asks for.
-        let _ = self.sessions.invalidate_entries_if(move |(id, _), _| *id == session);
+        let _ = self.0.sessions.invalidate_entries_if(move |(id, _), _| *id == session);
     }
 
     /// Forgets all sessions, after a gap in the event feed.
     pub fn forget_all(&self) {
-        self.sessions.invalidate_all();
+        self.0.sessions.invalidate_all();
     }
 }
 
@@ -154,7 +158,9 @@ where
         let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
         let caller = Authenticator::from_ref(state).authenticate(token).await?;
         parts.extensions.insert(caller);
-        tracing::Span::current().record("user_id", tracing::field::display(caller.user_id));
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            asker.is(caller.user_id);
+        }
         Ok(caller)
     }
 }

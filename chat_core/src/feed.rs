@@ -16,7 +16,7 @@ use sqlx::{
 use tokio::{
     sync::Notify,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::event::{Event, Position};
@@ -78,6 +78,10 @@ pub struct EventFeed {
     listener: JoinHandle<()>,
     cursor: Option<Cursor>,
     detail: Detail,
+    /// The least time from one look to the next.
+    pace: Duration,
+    /// When the next look is due at the earliest.
+    due: Instant,
 }
 
 /// What an event is joined with.
@@ -101,13 +105,21 @@ impl EventFeed {
     pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
         let bell = Arc::new(Notify::new());
         let listener = tokio::spawn(ring(listen, Arc::clone(&bell)));
-        Self { pool, bell, listener, cursor: None, detail: Detail::Whole }
+        let (pace, due) = (Duration::ZERO, Instant::now());
+        Self { pool, bell, listener, cursor: None, detail: Detail::Whole, pace, due }
     }
 
     /// The feed for who needs neither messages nor persons: it costs much less to read.
     #[must_use]
     pub fn bare(mut self) -> Self {
         self.detail = Detail::Bare;
+        self
+    }
+
+    /// The feed for who need not know at once: it looks no more often than once in `pace`, and finds more each time.
+    #[must_use]
+    pub fn paced(mut self, pace: Duration) -> Self {
+        self.pace = pace;
         self
     }
 
@@ -121,6 +133,10 @@ impl EventFeed {
             // Made before the look, so that a ring during it is not missed.
             let bell = Arc::clone(&self.bell);
             let rung = bell.notified();
+            if !self.pace.is_zero() {
+                sleep_until(self.due).await;
+                self.due = Instant::now() + self.pace;
+            }
             match self.look().await {
                 Ok(Some(batch)) => return batch,
                 Ok(None) => {

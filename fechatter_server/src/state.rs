@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use chat_core::{caller::Authenticator, clock::Clock, token::TokenVerifier};
@@ -14,9 +14,12 @@ use crate::{
     messages::sending::Writer,
 };
 
-/// Cheap to clone: everything in it is shared.
+/// Everything shared, behind one pointer: each request clones it several times.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What is shared.
+pub struct Shared {
     /// PostgreSQL.
     pub pool: PgPool,
     /// The time.
@@ -24,7 +27,7 @@ pub struct AppState {
     /// Verifies tokens.
     pub authenticator: Authenticator,
     /// Signs tokens.
-    pub issuer: Arc<Issuer>,
+    pub issuer: Issuer,
     /// What has changed lately.
     pub(crate) log_tail: LogTail,
     /// Lists of chats that still hold.
@@ -32,9 +35,9 @@ pub struct AppState {
     /// Sends messages.
     pub writer: Writer,
     /// Hashes passwords.
-    pub passwords: Arc<Passwords>,
+    pub passwords: Passwords,
     /// The settings.
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
 }
 
 impl AppState {
@@ -50,17 +53,25 @@ impl AppState {
         };
         let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
         let log_tail = LogTail::new(settings.database.pool_of_one("fechatter_server log")?);
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
             log_tail,
             writer,
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
-            passwords: Arc::new(Passwords::new(auth)?),
-            issuer: Arc::new(issuer),
+            passwords: Passwords::new(auth)?,
+            issuer,
             pool,
             clock,
-            settings: Arc::new(settings),
-        })
+            settings,
+        })))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 

@@ -1,5 +1,7 @@
 //! Follows the event feed, so that what the servers remember ends with what ends it.
 
+use std::time::Duration;
+
 use chat_core::{
     event::{Event, EventKind, Position},
     feed::{Batch, EventFeed},
@@ -8,11 +10,15 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::state::AppState;
 
+/// How soon is soon enough: a session that ends is refused within a second, and who needs to know of changes now
+/// looks for themselves.
+const PACE: Duration = Duration::from_millis(100);
+
 /// Forgets every session that ends, and keeps the log's tail short to read; never returns.
 ///
 /// Reads from `pool`, so that it waits for nobody when requests have taken all other connections.
 pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions) {
-    let mut feed = EventFeed::start(pool, listen).bare();
+    let mut feed = EventFeed::start(pool, listen).bare().paced(PACE);
     let mut cursor: Option<Position> = None;
     loop {
         match feed.next().await {

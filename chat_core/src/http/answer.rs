@@ -1,6 +1,9 @@
 //! The successes of handlers.
 
-use std::marker::PhantomData;
+use std::{
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Json,
@@ -15,6 +18,8 @@ use crate::{
     api::{Operation, Output},
     event::Position,
 };
+
+use super::coding::{AcceptsGzip, gzip};
 
 /// The header that carries the exact cut of a snapshot.
 pub const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
@@ -47,6 +52,8 @@ pub struct Listed<T> {
 /// JSON that was encoded before: what a `T` looks like.
 pub struct Encoded<T> {
     bytes: Bytes,
+    /// Made when it is first asked for.
+    gzip: Arc<OnceLock<Option<Bytes>>>,
     shape: PhantomData<T>,
 }
 
@@ -56,21 +63,26 @@ impl<T: Serialize> Encoded<T> {
     /// # Errors
     /// A value that JSON cannot hold, such as a map with keys that are no strings.
     pub fn of(value: &T) -> serde_json::Result<Self> {
-        Ok(Self { bytes: serde_json::to_vec(value)?.into(), shape: PhantomData })
+        Ok(Self { bytes: serde_json::to_vec(value)?.into(), gzip: Arc::default(), shape: PhantomData })
     }
 }
 
 impl<T> Encoded<T> {
-    /// The JSON.
+    /// Bytes that it takes to keep, at most.
     #[must_use]
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.bytes.len() / 2
+    }
+
+    /// The JSON as gzip, unless that saves too little.
+    fn gzip(&self) -> Option<Bytes> {
+        self.gzip.get_or_init(|| gzip(&self.bytes).filter(|gzip| gzip.len() <= self.bytes.len() / 2)).clone()
     }
 }
 
 impl<T> Clone for Encoded<T> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone(), shape: PhantomData }
+        Self { bytes: self.bytes.clone(), gzip: Arc::clone(&self.gzip), shape: PhantomData }
     }
 }
 
@@ -80,6 +92,8 @@ pub struct ListedEncoded<T> {
     pub body: Encoded<T>,
     /// The position at which the list is as the body shows it.
     pub position: Position,
+    /// Whether it may be answered as gzip.
+    pub accepts_gzip: AcceptsGzip,
 }
 
 impl<T: Serialize> IntoResponse for Found<T> {
@@ -117,8 +131,18 @@ impl<T: Serialize> IntoResponse for Listed<T> {
 
 impl<T> IntoResponse for ListedEncoded<T> {
     fn into_response(self) -> Response {
-        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        at(&self.position, (json, self.body.bytes).into_response())
+        let json = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::VARY, HeaderValue::from_static("accept-encoding")),
+        ];
+        let response = match self.accepts_gzip.0.then(|| self.body.gzip()).flatten() {
+            Some(gzip) => {
+                let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+                (json, coding, gzip).into_response()
+            }
+            None => (json, self.body.bytes).into_response(),
+        };
+        at(&self.position, response)
     }
 }
 

@@ -1,50 +1,51 @@
-//! What surrounds every route: request ids, logs, time limits, and errors in one form.
+//! What is around every route: request ids, logs, time limits, and errors in one form.
 
-use std::{any::Any, time::Duration};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
     body::Body,
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use tower::ServiceBuilder;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
-    set_header::SetResponseHeaderLayer,
-    trace::TraceLayer,
-};
-use tracing::{Span, field::Empty};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{Instrument, Span};
+use uuid::{Uuid, fmt::Hyphenated};
 
-use crate::problem::Problem;
+use crate::{ids::UserId, problem::Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// The longest request id taken over from a proxy.
 const REQUEST_ID_MAX: usize = 64;
+/// Headers that a response gets unless it has set its own.
+const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
+
+/// Who asked, for the log: known once the token was accepted.
+#[derive(Clone, Default)]
+pub(crate) struct Asker(Arc<OnceLock<UserId>>);
+
+impl Asker {
+    /// Notes who asked.
+    pub(crate) fn is(&self, user: UserId) {
+        // Proofs build on one another: it may be known already.
+        let _ = self.0.set(user);
+    }
+}
 
 /// Puts the layers around all routes, and problems in place of the plain 404 and 405.
 pub fn around(router: Router) -> Router {
-    let layers = ServiceBuilder::new()
-        .layer(middleware::map_request(drop_unfit_request_id))
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(request_span)
-                .on_request(())
-                .on_failure(())
-                .on_response(log_answer),
-        )
-        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
-        .layer(fixed(header::CACHE_CONTROL, "no-store"))
-        .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-        .layer(middleware::from_fn(write_problems))
-        .layer(CatchPanicLayer::custom(panicked));
     router
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
@@ -54,7 +55,72 @@ pub fn around(router: Router) -> Router {
                 "Another method is needed here.",
             )
         })
-        .layer(layers)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(serve))
+}
+
+/// One function rather than a layer for each step, because every layer costs each request.
+async fn serve(mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let request_id = request_id(request.headers());
+    let span = request_span(&request, &request_id);
+    let asker = Asker::default();
+    request.extensions_mut().insert(asker.clone());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| log_answer(response.status(), begun.elapsed(), &asker));
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = write_problem(problem, &request_id, response);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in DEFAULT_HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+    headers.insert(X_REQUEST_ID, request_id);
+    response
+}
+
+/// The id that a proxy gave the request when it is fit to be shown, or else one of our own.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(&X_REQUEST_ID).filter(|id| {
+        id.len() <= REQUEST_ID_MAX
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    });
+    given.cloned().unwrap_or_else(|| {
+        let mut text = [0; Hyphenated::LENGTH];
+        let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    })
+}
+
+/// The span of a request. Its path holds ids only; query strings are left out, for they can hold tickets.
+fn request_span(request: &Request, request_id: &HeaderValue) -> Span {
+    tracing::info_span!(
+        "request",
+        method = request.method().as_str(),
+        path = request.uri().path(),
+        request_id = request_id.to_str().unwrap_or_default(),
+    )
+}
+
+/// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
+fn log_answer(status: StatusCode, latency: Duration, asker: &Asker) {
+    let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+    let user_id = asker.0.get().map(tracing::field::display);
+    if status.is_server_error() {
+        tracing::warn!(status = status.as_u16(), latency_us, user_id, "answered");
+    } else {
+        tracing::debug!(status = status.as_u16(), latency_us, user_id, "answered");
+    }
+}
+
+/// Writes the body of a problem, which knows its request only here.
+fn write_problem(mut problem: Problem, request_id: &HeaderValue, response: Response) -> Response {
+    problem.request_id = request_id.to_str().ok().map(ToOwned::to_owned);
+    let (mut head, _) = response.into_parts();
+    let (body_head, body) = Json(problem).into_response().into_parts();
+    head.headers.extend(body_head.headers);
+    head.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    Response::from_parts(head, body)
 }
 
 /// Ends requests that take longer than `limit` with 503; not for streams.
@@ -63,58 +129,6 @@ pub async fn time_limit(limit: Duration, request: Request, next: Next) -> Respon
         Ok(response) => response,
         Err(_) => Problem::unavailable("The request took too long.").into_response(),
     }
-}
-
-/// A header that a response gets unless it has set its own.
-fn fixed(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
-async fn drop_unfit_request_id<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
-    let fit = request.headers().get(&X_REQUEST_ID).is_none_or(|id| {
-        id.len() <= REQUEST_ID_MAX
-            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-    });
-    if !fit {
-        request.headers_mut().remove(&X_REQUEST_ID);
-    }
-    request
-}
-
-/// The span of a request. Its path holds ids only; query strings are left out, for they can hold tickets.
-fn request_span(request: &Request) -> Span {
-    let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-    tracing::info_span!(
-        "request",
-        method = %request.method(),
-        path = request.uri().path(),
-        request_id,
-        user_id = Empty,
-    )
-}
-
-/// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
-fn log_answer(response: &Response, latency: Duration, _: &Span) {
-    let status = response.status().as_u16();
-    let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-    if response.status().is_server_error() {
-        tracing::warn!(status, latency_us, "answered");
-    } else {
-        tracing::debug!(status, latency_us, "answered");
-    }
-}
-
-/// Writes the body of a problem, which knows its request only here.
-async fn write_problems(request: Request, next: Next) -> Response {
-    let request_id = request.extensions().get::<RequestId>().cloned();
-    let mut response = next.run(request).await;
-    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
-    problem.request_id = request_id.and_then(|id| Some(id.header_value().to_str().ok()?.to_owned()));
-    let (mut head, _) = response.into_parts();
-    let (body_head, body) = Json(problem).into_response().into_parts();
-    head.headers.extend(body_head.headers);
-    head.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    Response::from_parts(head, body)
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod answer;
+pub mod coding;
 mod connection;
 pub mod handover;
 pub mod json;

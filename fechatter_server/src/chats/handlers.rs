@@ -5,6 +5,7 @@ use chat_core::{
     caller::Caller,
     http::{
         answer::{Done, Encoded, Ensured, Found, Listed, ListedEncoded},
+        coding::AcceptsGzip,
         json::Json,
         query::Query,
     },
@@ -27,12 +28,13 @@ use crate::{
 pub async fn list(
     State(state): State<AppState>,
     caller: Caller,
+    accepts_gzip: AcceptsGzip,
     Query(query): Query<ListChats>,
 ) -> Result<ListedEncoded<ChatList>, Error> {
     let key = (caller.user_id(), query.workspace_id);
     let since =
         state.chat_lists.end().await.ok_or(Error::Busy("The database is not available at the moment."))?;
-    if let Some(listed) = state.chat_lists.get(&key, &since).await {
+    if let Some(listed) = state.chat_lists.get(&key, &since, accepts_gzip).await {
         return Ok(listed);
     }
     if let Some(workspace_id) = query.workspace_id {
@@ -44,7 +46,7 @@ pub async fn list(
     ids.push(caller.user_id().0);
     ids.extend(query.workspace_id.map(|id| id.0));
     let body = Encoded::of(&ChatList { chats }).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(state.chat_lists.keep(key, Kept { since, shows: snapshot.position, ids, body }).await)
+    Ok(state.chat_lists.keep(key, Kept { since, shows: snapshot.position, ids, body }, accepts_gzip).await)
 }
 
 /// Makes a chat; a `Single` one that is there is found.

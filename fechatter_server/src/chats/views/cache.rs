@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use chat_core::{
     event::Position,
-    http::answer::{Encoded, ListedEncoded},
+    http::{
+        answer::{Encoded, ListedEncoded},
+        coding::AcceptsGzip,
+    },
     ids::{UserId, WorkspaceId},
 };
 use moka::future::Cache;
@@ -43,14 +46,14 @@ pub(crate) struct Kept {
 
 impl Kept {
     fn size(&self) -> u32 {
-        let bytes = self.body.bytes().len() + self.ids.len() * size_of::<Uuid>() + size_of::<Self>();
+        let bytes = self.body.size() + self.ids.len() * size_of::<Uuid>() + size_of::<Self>();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
-    fn listed(&self, end: Position) -> ListedEncoded<ChatList> {
+    fn listed(&self, end: Position, accepts_gzip: AcceptsGzip) -> ListedEncoded<ChatList> {
         // Another request may have read the list after this one read the end.
         let position = if self.shows.id > end.id { self.shows.clone() } else { end };
-        ListedEncoded { body: self.body.clone(), position }
+        ListedEncoded { body: self.body.clone(), position, accepts_gzip }
     }
 }
 
@@ -71,15 +74,25 @@ impl ChatLists {
     }
 
     /// The list that is kept, if it still holds at `end`.
-    pub(crate) async fn get(&self, key: &Key, end: &Position) -> Option<ListedEncoded<ChatList>> {
+    pub(crate) async fn get(
+        &self,
+        key: &Key,
+        end: &Position,
+        accepts_gzip: AcceptsGzip,
+    ) -> Option<ListedEncoded<ChatList>> {
         let kept = self.lists.get(key).await?;
         let holds = self.tail.unchanged_since(&kept.since, &kept.ids);
-        holds.then(|| kept.listed(end.clone()))
+        holds.then(|| kept.listed(end.clone(), accepts_gzip))
     }
 
     /// Keeps a list, and answers with it.
-    pub(crate) async fn keep(&self, key: Key, kept: Kept) -> ListedEncoded<ChatList> {
-        let listed = kept.listed(kept.shows.clone());
+    pub(crate) async fn keep(
+        &self,
+        key: Key,
+        kept: Kept,
+        accepts_gzip: AcceptsGzip,
+    ) -> ListedEncoded<ChatList> {
+        let listed = kept.listed(kept.shows.clone(), accepts_gzip);
         self.lists.insert(key, Arc::new(kept)).await;
         listed
     }
