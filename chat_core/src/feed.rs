@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::event::{Event, Position};
 
-pub use self::store::{LogState, read_after, read_bare_after, rotate_epoch};
+pub use self::store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
     store::end,

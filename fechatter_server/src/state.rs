@@ -52,7 +52,7 @@ impl AppState {
             TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?
         };
         let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
-        let log_tail = LogTail::new(settings.database.pool_of_one("fechatter_server log")?);
+        let log_tail = LogTail::start(settings.database.pool_of_one("fechatter_server log")?);
         Ok(Self(Arc::new(Shared {
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
             log_tail,

@@ -1,6 +1,9 @@
 //! The list of chats is what the database says at that moment, on every server.
 
+use std::io::Read;
+
 use fechatter_tests::{Actor, Site, actor::id_of};
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 async fn list(person: &Actor, path: &str) -> Vec<Value> {
@@ -149,4 +152,33 @@ async fn a_kept_list_has_an_exact_position() {
     }
     silent.commit().await.expect("a commit");
     assert_eq!(ann.get("/api/chats").await.body, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_the_same_as_gzip() {
+    let site = Site::start().await;
+    let ann = site.sign_up("ann").await;
+    let workspace = ann.make_workspace("Acme").await;
+    let coded = async |codings: &str| {
+        let request = ann.client.get(format!("http://{}/api/chats", ann.rest)).bearer_auth(&ann.token);
+        let response = request.header("accept-encoding", codings).send().await.expect("an answer");
+        assert_eq!(response.headers()["vary"], "accept-encoding");
+        let coding = response.headers().get("content-encoding").map(|value| value.as_bytes().to_vec());
+        (coding, response.bytes().await.expect("a body"))
+    };
+    assert_eq!(coded("gzip").await, (None, r#"{"chats":[]}"#.into()), "too short to be worth it");
+    for _ in 0..20 {
+        ann.make_chat(&workspace, "Group", &[]).await;
+    }
+    // As it is read from the database, and as it was kept.
+    let (none, plain) = coded("br, gzip;q=0").await;
+    assert_eq!(none, None);
+    for _ in 0..2 {
+        let (coding, bytes) = coded("br, gzip").await;
+        assert_eq!(coding.as_deref(), Some(&b"gzip"[..]));
+        assert!(bytes.len() < plain.len() / 4, "{} of {} bytes", bytes.len(), plain.len());
+        let mut read = Vec::new();
+        GzDecoder::new(&*bytes).read_to_end(&mut read).expect("gzip");
+        assert_eq!(read, plain);
+    }
 }

@@ -34,6 +34,20 @@ pub async fn rotate_epoch(pool: &PgPool, known: &Epoch) -> sqlx::Result<Epoch> {
     end(pool).await.map(|cursor| cursor.position.epoch)
 }
 
+/// Whether the log ends at `position`, and so nothing was committed after it. Costs far less than to read what was.
+///
+/// The sequence never lags behind a committed event (PostgreSQL manual, section 9.17); it may be ahead of the last one,
+/// and then the answer is no although nothing is there.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub async fn ends_at(pool: &PgPool, position: &Position) -> sqlx::Result<bool> {
+    let row = sqlx::query!("select s.epoch, q.last_value as last from stream_epoch s, events_id_seq q")
+        .fetch_one(pool)
+        .await?;
+    Ok(row.epoch == position.epoch.0 && row.last == position.id)
+}
+
 /// What the log said of itself, in the statement that read the events.
 #[derive(Clone, Debug)]
 pub struct LogState {

@@ -14,6 +14,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 use uuid::{Uuid, fmt::Hyphenated};
@@ -55,8 +56,9 @@ pub fn around(router: Router) -> Router {
                 "Another method is needed here.",
             )
         })
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(serve))
+        .layer(
+            ServiceBuilder::new().layer(middleware::from_fn(serve)).layer(CatchPanicLayer::custom(panicked)),
+        )
 }
 
 /// One function rather than a layer for each step, because every layer costs each request.

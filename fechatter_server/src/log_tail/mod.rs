@@ -4,20 +4,20 @@
 mod changes;
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock, RwLockWriteGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
     time::Instant,
 };
 
 use chat_core::{
     event::{Event, Position},
-    feed::read_bare_after,
+    feed::{ends_at, read_bare_after},
     store::position,
 };
 use sqlx::PgPool;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::yield_now,
+};
 use uuid::Uuid;
 
 pub(crate) use self::changes::REMEMBERED;
@@ -28,73 +28,83 @@ const PAGE: i64 = 1000;
 
 /// The end of the event log; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct LogTail(Arc<Shared>);
-
-struct Shared {
-    pool: PgPool,
-    changes: RwLock<Changes>,
-    /// Looks at the log that have begun.
-    begun: AtomicU64,
-    /// The number of the last look that has ended, and whether it succeeded.
-    ended: Mutex<(u64, bool)>,
+pub(crate) struct LogTail {
+    changes: Arc<RwLock<Changes>>,
+    /// Those who want to know where the log ends.
+    asking: mpsc::UnboundedSender<oneshot::Sender<Option<Position>>>,
 }
 
 impl LogTail {
-    /// A tail that knows nothing yet.
-    pub(crate) fn new(pool: PgPool) -> Self {
-        let changes = RwLock::new(Changes::default());
-        Self(Arc::new(Shared { pool, changes, begun: AtomicU64::new(0), ended: Mutex::new((0, true)) }))
+    /// A tail that knows nothing yet. Its task ends with the last clone.
+    pub(crate) fn start(pool: PgPool) -> Self {
+        let changes = Arc::<RwLock<Changes>>::default();
+        let (asking, asked) = mpsc::unbounded_channel();
+        tokio::spawn(Looks { pool, changes: Arc::clone(&changes) }.run(asked));
+        Self { changes, asking }
     }
 
     /// Takes in the events after `cursor`: what the feed brings need not be read again.
     pub(crate) fn follow(&self, cursor: &Position, events: &[Event]) {
-        self.changes_mut().extend(cursor, events.iter().map(Change::of), Instant::now());
+        write(&self.changes).extend(cursor, events.iter().map(Change::of), Instant::now());
     }
 
     /// Takes in everything that was committed before the call; answers where the log ends.
     ///
-    /// Callers share looks: who comes during one waits for the next, which begins after all of them have come.
-    /// None when the database could not tell.
+    /// Callers share looks: all who come during one share the next. None when the database could not tell.
     pub(crate) async fn catch_up(&self) -> Option<Position> {
-        let shared = &*self.0;
-        let begun_before = shared.begun.load(Ordering::SeqCst);
-        let mut ended = shared.ended.lock().await;
-        if ended.0 <= begun_before {
-            let number = shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            let looked = self.look().await;
-            if let Err(error) = &looked {
-                tracing::warn!(%error, "the end of the event log could not be read");
-            }
-            *ended = (number, looked.is_ok());
-        }
-        let succeeded = ended.1;
-        drop(ended);
-        succeeded.then(|| self.position()).flatten()
+        let (answer, answered) = oneshot::channel();
+        self.asking.send(answer).ok()?;
+        answered.await.ok().flatten()
     }
 
     /// Whether nothing has happened to the person, chats and workspaces of these ids after `position`, as far as
     /// the log was taken in.
     pub(crate) fn unchanged_since(&self, position: &Position, ids: &[Uuid]) -> bool {
-        self.0.changes.read().unwrap_or_else(PoisonError::into_inner).none_after(position, ids)
+        self.changes.read().unwrap_or_else(PoisonError::into_inner).none_after(position, ids)
     }
+}
 
-    fn position(&self) -> Option<Position> {
-        self.0.changes.read().unwrap_or_else(PoisonError::into_inner).end().cloned()
-    }
+/// The task that looks at the log when somebody asks.
+struct Looks {
+    pool: PgPool,
+    changes: Arc<RwLock<Changes>>,
+}
 
-    fn changes_mut(&self) -> RwLockWriteGuard<'_, Changes> {
-        self.0.changes.write().unwrap_or_else(PoisonError::into_inner)
+impl Looks {
+    async fn run(self, mut asked: mpsc::UnboundedReceiver<oneshot::Sender<Option<Position>>>) {
+        let mut asking = Vec::new();
+        while asked.recv_many(&mut asking, usize::MAX).await > 0 {
+            // Requests that have arrived already may join.
+            yield_now().await;
+            while let Ok(answer) = asked.try_recv() {
+                asking.push(answer);
+            }
+            let looked = self.look().await;
+            if let Err(error) = &looked {
+                tracing::warn!(%error, "the end of the event log could not be read");
+            }
+            let end = looked.ok().and_then(|()| self.position());
+            for answer in asking.drain(..) {
+                // Who asked may have gone.
+                let _ = answer.send(end.clone());
+            }
+        }
     }
 
     async fn look(&self) -> sqlx::Result<()> {
+        if let Some(cursor) = self.position()
+            && ends_at(&self.pool, &cursor).await?
+        {
+            return Ok(());
+        }
         loop {
             let Some(cursor) = self.position() else { return self.restart().await };
-            let (log, events) = read_bare_after(&self.0.pool, cursor.id, PAGE).await?;
+            let (log, events) = read_bare_after(&self.pool, cursor.id, PAGE).await?;
             if log.epoch != cursor.epoch || cursor.id < log.dropped_through {
                 return self.restart().await;
             }
             let full = i64::try_from(events.len()) == Ok(PAGE);
-            self.follow(&cursor, &events);
+            write(&self.changes).extend(&cursor, events.iter().map(Change::of), Instant::now());
             if !full {
                 return Ok(());
             }
@@ -102,8 +112,16 @@ impl LogTail {
     }
 
     async fn restart(&self) -> sqlx::Result<()> {
-        let position = position(&mut *self.0.pool.acquire().await?).await?;
-        self.changes_mut().restart(position, Instant::now());
+        let position = position(&mut *self.pool.acquire().await?).await?;
+        write(&self.changes).restart(position, Instant::now());
         Ok(())
     }
+
+    fn position(&self) -> Option<Position> {
+        self.changes.read().unwrap_or_else(PoisonError::into_inner).end().cloned()
+    }
+}
+
+fn write(changes: &RwLock<Changes>) -> RwLockWriteGuard<'_, Changes> {
+    changes.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,9 @@ use chat_core::{
 
 use super::{
     sending, store,
-    types::{ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState, SendMessage, Sent},
+    types::{
+        ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState, SendMessage, Sent, Window,
+    },
 };
 use crate::{
     access::{ChatClaim, ChatPermit, ReadChat, SendTo},
@@ -30,6 +32,11 @@ pub async fn list(
     permit: ChatPermit<ReadChat>,
     Query(query): Query<ListMessages>,
 ) -> Result<Listed<MessagePage>, Error> {
+    if matches!(query.window(), Window::Newest)
+        && let Some((body, position)) = store::newest(&state.pool, &permit, query.limit).await?
+    {
+        return Ok(Listed { body, position });
+    }
     let mut snapshot = Snapshot::begin(&state.pool).await?;
     let body = store::history(&mut snapshot.tx, &permit, query.window(), query.limit).await?;
     Ok(Listed { body, position: snapshot.position })

@@ -1,6 +1,7 @@
 //! Statements about messages.
 
 use chat_core::{
+    event::{Epoch, Position},
     http::page::cut,
     ids::{ChatId, MessageId, UserId},
     message::{Message, MessageKind, SystemNote},
@@ -124,6 +125,55 @@ async fn seq_of(connection: &mut PgConnection, chat_id: ChatId, id: MessageId) -
     sqlx::query_scalar!("select seq from messages where chat_id = $1 and id = $2", chat_id.0, id.0)
         .fetch_optional(connection)
         .await
+}
+
+/// The newest messages, and the position in the log that they show: one statement sees one moment, without a
+/// transaction around it. None for a chat without messages.
+pub async fn newest(
+    pool: &PgPool,
+    permit: &ChatPermit<ReadChat>,
+    limit: i64,
+) -> sqlx::Result<Option<(MessagePage, Position)>> {
+    let rows = sqlx::query!(
+        r#"
+        select log.epoch, coalesce((select max(id) from events), log.dropped_through) as "log_end!",
+            m.id as "id: MessageId", m.chat_id as "chat_id: ChatId", m.seq, m.kind as "kind: MessageKind",
+            m.content, m.system as "system: Json<SystemNote>", m.reply_to as "reply_to: MessageId",
+            m.client_id, m.created_at, m.edited_at, m.version, m.deleted_at,
+            m.deleted_by as "deleted_by: UserId", s.id as "sender_id: UserId", s.full_name, s.username,
+            s.avatar_url
+        from stream_epoch log, messages m join users s on s.id = m.sender_id
+        where m.chat_id = $1 order by m.seq desc limit $2
+        "#,
+        permit.chat_id().0,
+        limit + 1,
+    )
+    .fetch_all(pool)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let position = Position { epoch: Epoch(first.epoch.clone()), id: first.log_end };
+    let messages = rows.into_iter().map(|row| Message {
+        id: row.id,
+        chat_id: row.chat_id,
+        seq: row.seq,
+        kind: row.kind,
+        content: row.content,
+        system: row.system.map(|Json(note)| note),
+        sender: Person {
+            id: row.sender_id,
+            name: row.full_name,
+            username: row.username,
+            avatar_url: row.avatar_url,
+        },
+        reply_to: row.reply_to,
+        client_id: row.client_id,
+        created_at: row.created_at,
+        edited_at: row.edited_at,
+        version: row.version,
+        deleted_at: row.deleted_at,
+        deleted_by: row.deleted_by,
+    });
+    Ok(Some((page(Window::Newest, limit, messages.collect(), Vec::new()), position)))
 }
 
 /// A page of the history.
