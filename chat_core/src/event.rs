@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -108,6 +109,39 @@ impl EventKind {
             Self::WorkspaceUpdate => Some("workspace_update"),
             Self::Read => Some("read"),
             Self::SessionRevoked | Self::UserSuspended | Self::UserChanged | Self::Unknown => None,
+        }
+    }
+}
+
+/// What is of interest only now: told at most once, never stored, and dropped where there is no room for it.
+///
+/// It travels in the notification itself, as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ephemeral {
+    /// What.
+    pub kind: EphemeralKind,
+    /// In which chat: its members are told.
+    pub chat_id: ChatId,
+    /// Who, who is not told.
+    pub user_id: UserId,
+    /// The last event of the log when it was said: only who has taken that in knows who the members were.
+    pub after: i64,
+}
+
+/// The kinds of [`Ephemeral`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EphemeralKind {
+    /// Somebody is writing a message.
+    Typing,
+}
+
+impl EphemeralKind {
+    /// The name of the event on the stream.
+    #[must_use]
+    pub fn stream_name(self) -> &'static str {
+        match self {
+            Self::Typing => "typing",
         }
     }
 }

@@ -14,12 +14,12 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc},
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use crate::event::{Event, Position};
+use crate::event::{Ephemeral, Event, Position};
 
 pub use self::store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch};
 use self::{
@@ -29,6 +29,8 @@ use self::{
 
 /// The channel that the triggers ring.
 const CHANNEL: &str = "fechatter_events";
+/// The channel of what is told at most once.
+const EPHEMERAL: &str = "fechatter_ephemeral";
 /// How long to wait for the bell before looking anyway.
 const POLL: Duration = Duration::from_secs(1);
 /// How often a silent listener is asked for a sign of life: a half-open socket never reports itself.
@@ -103,8 +105,23 @@ impl EventFeed {
     /// A feed that reads from `pool` and listens by a connection of its own.
     #[must_use]
     pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
+        Self::listening(pool, listen, None)
+    }
+
+    /// [`EventFeed::start`]; passes on what is ephemeral as well, unless `ephemeral` is full.
+    #[must_use]
+    pub fn with_ephemeral(
+        pool: PgPool,
+        listen: PgConnectOptions,
+        ephemeral: mpsc::Sender<Ephemeral>,
+    ) -> Self {
+        Self::listening(pool, listen, Some(ephemeral))
+    }
+
+    fn listening(pool: PgPool, listen: PgConnectOptions, ephemeral: Option<mpsc::Sender<Ephemeral>>) -> Self {
         let bell = Arc::new(Notify::new());
-        let listener = tokio::spawn(ring(listen, Arc::clone(&bell)));
+        let ringer = Ringer { bell: Arc::clone(&bell), ephemeral };
+        let listener = tokio::spawn(ringer.run(listen));
         let (pace, due) = (Duration::ZERO, Instant::now());
         Self { pool, bell, listener, cursor: None, detail: Detail::Whole, pace, due }
     }
@@ -194,41 +211,61 @@ fn backoff(failures: usize) -> Duration {
 }
 
 /// Rings the bell for every notification, and after every reconnection, for as long as it lives.
-async fn ring(options: PgConnectOptions, bell: Arc<Notify>) {
-    let mut failures = 0;
-    loop {
-        match listen(&options, &bell, &mut failures).await {
-            Ok(()) => tracing::debug!("the listener lost its connection"),
-            Err(error) => tracing::warn!(%error, "the listener failed; polling meanwhile"),
-        }
-        bell.notify_one();
-        sleep(backoff(failures)).await;
-        failures += 1;
-    }
+struct Ringer {
+    bell: Arc<Notify>,
+    /// Where what is ephemeral goes.
+    ephemeral: Option<mpsc::Sender<Ephemeral>>,
 }
 
-async fn listen(options: &PgConnectOptions, bell: &Notify, failures: &mut usize) -> sqlx::Result<()> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .acquire_timeout(PATIENCE)
-        .connect_lazy_with(options.clone());
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
-    // Whatever was written while nobody listened.
-    bell.notify_one();
-    *failures = 0;
-    loop {
-        match timeout(HEARTBEAT, listener.try_recv()).await {
-            Ok(Ok(Some(_))) => bell.notify_one(),
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => {
-                timeout(PATIENCE, sqlx::query!("select 1 as alive").fetch_one(&mut listener))
-                    .await
-                    .map_err(|_| sqlx::Error::PoolTimedOut)??;
+impl Ringer {
+    async fn run(self, options: PgConnectOptions) {
+        let mut failures = 0;
+        loop {
+            match self.listen(&options, &mut failures).await {
+                Ok(()) => tracing::debug!("the listener lost its connection"),
+                Err(error) => tracing::warn!(%error, "the listener failed; polling meanwhile"),
             }
+            self.bell.notify_one();
+            sleep(backoff(failures)).await;
+            failures += 1;
+        }
+    }
+
+    async fn listen(&self, options: &PgConnectOptions, failures: &mut usize) -> sqlx::Result<()> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy_with(options.clone());
+        let mut listener = PgListener::connect_with(&pool).await?;
+        let channels = [CHANNEL, EPHEMERAL];
+        listener.listen_all(channels.into_iter().take(1 + usize::from(self.ephemeral.is_some()))).await?;
+        // Whatever was written while nobody listened.
+        self.bell.notify_one();
+        *failures = 0;
+        loop {
+            match timeout(HEARTBEAT, listener.try_recv()).await {
+                Ok(Ok(Some(told))) if told.channel() == EPHEMERAL => self.pass_on(told.payload()),
+                Ok(Ok(Some(_))) => self.bell.notify_one(),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    timeout(PATIENCE, sqlx::query!("select 1 as alive").fetch_one(&mut listener))
+                        .await
+                        .map_err(|_| sqlx::Error::PoolTimedOut)??;
+                }
+            }
+        }
+    }
+
+    fn pass_on(&self, payload: &str) {
+        match (serde_json::from_str(payload), &self.ephemeral) {
+            // Full: it is the first to be dropped.
+            (Ok(ephemeral), Some(sender)) => drop(sender.try_send(ephemeral)),
+            // A newer version beside this one may say what this one does not know.
+            (Err(error), _) => tracing::debug!(%error, "something ephemeral was not understood"),
+            (Ok(_), None) => {}
         }
     }
 }

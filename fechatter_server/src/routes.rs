@@ -83,6 +83,11 @@ fn message_api() -> Api<AppState> {
             changes::edits,
             about("What a message said before it was edited"),
         )
+        .post(
+            "/api/chats/{id}/typing",
+            messages::typing,
+            about("Tell the others that one is writing; once in two seconds is enough").refuses(&[409]),
+        )
         .put("/api/chats/{id}/read", messages::mark_read, about("Mark a chat as read up to a message"))
         .put(
             "/api/chats/{id}/unread",

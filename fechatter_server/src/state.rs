@@ -11,7 +11,7 @@ use crate::{
     chats::views::cache::ChatLists,
     config::Settings,
     log_tail::LogTail,
-    messages::sending::Writer,
+    messages::{sending::Writer, typing::Told},
 };
 
 /// Everything shared, behind one pointer: each request clones it several times.
@@ -34,6 +34,8 @@ pub struct Shared {
     pub(crate) chat_lists: ChatLists,
     /// Sends messages.
     pub writer: Writer,
+    /// Who was said to be writing a moment ago.
+    pub(crate) typing: Told,
     /// Hashes passwords.
     pub passwords: Passwords,
     /// The settings.
@@ -58,6 +60,7 @@ impl AppState {
             log_tail,
             writer,
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
+            typing: Told::default(),
             passwords: Passwords::new(auth)?,
             issuer,
             pool,

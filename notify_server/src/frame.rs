@@ -5,7 +5,7 @@ mod tests;
 
 use bytes::Bytes;
 use chat_core::{
-    event::{Event, EventKind, Position},
+    event::{Ephemeral, Event, EventKind, Position},
     ids::MessageId,
     message::Message,
 };
@@ -183,6 +183,13 @@ pub fn ping(position: &Position) -> Chunk {
 #[must_use]
 pub fn reset(position: &Position, reason: &str) -> Chunk {
     Frame::encode(&head(Some(position), "reset"), &to_json(&json!({ "reason": reason }))).chunk
+}
+
+/// What is told at most once: without an id, for nothing can be resumed from it.
+#[must_use]
+pub fn ephemeral(what: &Ephemeral) -> Chunk {
+    let data = json!({ "chat_id": what.chat_id, "user_id": what.user_id });
+    Frame::encode(&head(None, what.kind.stream_name()), &to_json(&data)).chunk
 }
 
 /// The last frame.

@@ -17,7 +17,11 @@ use std::{
     time::Duration,
 };
 
-use chat_core::{caller::Authenticator, clock::Clock, event::Position};
+use chat_core::{
+    caller::Authenticator,
+    clock::Clock,
+    event::{Ephemeral, Position},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -25,8 +29,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    directory::{Directory, Ending, Memberships},
+    directory::{Audience, Directory, Ending, Memberships, Scope},
     entry::Entry,
+    frame,
     intake::Intake,
     reason::Bye,
     ring::Ring,
@@ -36,7 +41,7 @@ pub use self::{
     connection::{Connection, Guard},
     handle::{HubHandle, Registered},
     parked::Parked,
-    queue::{Frames, Interruption, Queue, QueueLimits, Taken, coalesce},
+    queue::{Frames, Interruption, Queue, QueueLimits, Taken, Waiting, coalesce},
 };
 use self::{connections::Connections, handle::Registration, wheel::TICK};
 
@@ -44,6 +49,8 @@ use self::{connections::Connections, handle::Registration, wheel::TICK};
 const REGISTRATIONS: usize = 1024;
 /// Registrations between two looks at what else happens.
 const TOGETHER: usize = 256;
+/// Ephemeral events that may wait for the events before them.
+const EARLY: usize = 1024;
 /// How many streams a second end at a shutdown, so that their clients do not come back all at once.
 const GOODBYES_PER_S: u32 = 500;
 /// How many of them end together.
@@ -56,6 +63,8 @@ pub struct Hub {
     ring: Arc<RwLock<Ring>>,
     position: watch::Sender<Option<Position>>,
     registrations: mpsc::Receiver<Registration>,
+    /// What was said after the last event taken in.
+    early: Vec<Ephemeral>,
     authenticator: Authenticator,
     clock: Clock,
 }
@@ -69,13 +78,15 @@ impl Hub {
         let (register, registrations) = mpsc::channel(REGISTRATIONS);
         let handle = HubHandle { ring: Arc::clone(&ring), position: position_seen, registrations: register };
         let (directory, connections) = (Directory::default(), Connections::default());
-        (Self { directory, connections, ring, position, registrations, authenticator, clock }, handle)
+        let early = Vec::new();
+        (Self { directory, connections, ring, position, registrations, early, authenticator, clock }, handle)
     }
 
     /// Routes until `shutdown`; then ends the streams, within `drain`.
     pub async fn run(
         mut self,
         mut intake: mpsc::Receiver<Intake>,
+        mut ephemeral: mpsc::Receiver<Ephemeral>,
         shutdown: CancellationToken,
         drain: Duration,
     ) {
@@ -98,6 +109,12 @@ impl Hub {
                     for registration in registrations.drain(..) {
                         self.register(registration);
                     }
+                }
+                Some(said) = ephemeral.recv() => {
+                    if self.early.len() < EARLY {
+                        self.early.push(said);
+                    }
+                    self.tell_ephemeral().await;
                 }
                 _ = wheel.tick() => {
                     let position = self.position.borrow().clone();
@@ -122,15 +139,40 @@ impl Hub {
                 }
                 // Only now: who reads it may rely on what stands in the queues.
                 self.position.send_replace(Some(position));
+                self.tell_ephemeral().await;
             }
             Intake::Anew { reason, position, ring } => {
                 tracing::info!(?reason, %position, "the event log is followed from here");
                 self.directory.clear();
+                self.early.clear();
                 self.authenticator.forget_all();
                 self.connections.cut(reason.into(), &position);
                 *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
                 self.position.send_replace(Some(position));
             }
+        }
+    }
+
+    /// Delivers what was said up to the last event taken in: by then everybody is where they were when it was said.
+    async fn tell_ephemeral(&mut self) {
+        let Some(at) = self.position.borrow().as_ref().map(|position| position.id) else { return };
+        let (now, later): (Vec<_>, Vec<_>) = self.early.drain(..).partition(|said| said.after <= at);
+        self.early = later;
+        if now.is_empty() {
+            return;
+        }
+        for said in now {
+            let chunk = frame::ephemeral(&said);
+            let audience = Audience { scope: Scope::Chat(said.chat_id), person: None };
+            let connections = &mut self.connections;
+            self.directory.for_each(&audience, |user| {
+                if user != said.user_id {
+                    connections.deliver_ephemeral(user, at, &chunk);
+                }
+            });
+        }
+        for user in self.connections.flush().await {
+            self.directory.disconnect(user);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_core::{
-    event::{Epoch, Event, Position},
+    event::{Ephemeral, Epoch, Event, Position},
     feed::{Batch, EventFeed, Gap, read_after},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
@@ -21,6 +21,8 @@ const SCHEMA_PAUSE: Duration = Duration::from_secs(1);
 const PAGE: i64 = 1000;
 /// Batches that may wait for the hub.
 pub const BATCHES: usize = 2;
+/// Ephemeral events that may wait for the hub; the rest are dropped.
+pub const EPHEMERAL: usize = 1024;
 
 /// What the hub takes in.
 pub enum Intake {
@@ -43,9 +45,15 @@ pub enum Intake {
 }
 
 /// Follows the log for as long as the hub listens.
-pub async fn follow(pool: PgPool, listen: PgConnectOptions, limits: RingLimits, hub: mpsc::Sender<Intake>) {
+pub async fn follow(
+    pool: PgPool,
+    listen: PgConnectOptions,
+    limits: RingLimits,
+    hub: mpsc::Sender<Intake>,
+    ephemeral: mpsc::Sender<Ephemeral>,
+) {
     await_schema(&pool).await;
-    let mut feed = EventFeed::start(pool.clone(), listen);
+    let mut feed = EventFeed::with_ephemeral(pool.clone(), listen, ephemeral);
     let mut epoch = Epoch(String::new());
     loop {
         let intake = match feed.next().await {

@@ -60,9 +60,10 @@ impl App {
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
-        let following = intake::follow(feed, listen, ring_limits, to_hub);
+        let (said, ephemeral) = mpsc::channel(intake::EPHEMERAL);
+        let following = intake::follow(feed, listen, ring_limits, to_hub, said);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
-        tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
+        tokio::spawn(hub.run(intake, ephemeral, shutdown.clone(), settings.drain()));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);

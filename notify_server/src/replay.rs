@@ -13,7 +13,7 @@ use crate::{
     entry::Entry,
     error::Error,
     frame::Frame,
-    hub::Frames,
+    hub::{Frames, Waiting},
     reason::Reset,
     state::AppState,
     store::{self, Snapshot},
@@ -102,7 +102,11 @@ impl Replay {
             if self.view.shows(&entry.route)
                 && let Some(frame) = &entry.frame
             {
-                self.ready.push_back((entry.id, frame.chunk().clone()));
+                self.ready.push_back(Waiting {
+                    id: entry.id,
+                    chunk: frame.chunk().clone(),
+                    ephemeral: false,
+                });
             }
         }
         let last = entries.last().map(|entry| entry.id);
@@ -126,7 +130,11 @@ impl Replay {
             if self.view.shows(&Route::of(event))
                 && let Some(frame) = Frame::of(event, &position)
             {
-                self.ready.push_back((event.id, frame.chunk().clone()));
+                self.ready.push_back(Waiting {
+                    id: event.id,
+                    chunk: frame.chunk().clone(),
+                    ephemeral: false,
+                });
             }
         }
         self.at = last.filter(|_| full).map_or(self.until, |last| last.min(self.until));

@@ -147,7 +147,8 @@ impl Output for EventStream {
         operation.answers_text(
             200,
             "text/event-stream",
-            "Events in the order of their commits, each with its position as id; hello, ping, reset and bye between.",
+            "Events in the order of their commits, each with its position as id; hello, ping, reset and bye between. \
+             `typing` has none: it says who is writing, at most once, and counts for six seconds or until their message comes.",
         );
     }
 }

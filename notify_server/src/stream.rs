@@ -238,11 +238,11 @@ impl Stream {
         match replay.advance(&self.state).await? {
             Progress::Ready => {
                 self.failures = 0;
-                let Some((chunk, _, last)) = coalesce(replay.ready(), CHUNK, self.form) else {
+                let Some(taken) = coalesce(replay.ready(), CHUNK, self.form) else {
                     return Ok(None);
                 };
-                self.cursor.id = last;
-                Ok(Some(chunk))
+                self.cursor.id = taken.last;
+                Ok(Some(taken.bytes))
             }
             Progress::Done => {
                 self.cursor = end;

@@ -215,6 +215,7 @@ fn rows() -> Vec<Row> {
         ),
         row("DELETE /api/chats/{id}/messages/{message_id}", with(admins, 204), nothing),
         row("GET /api/chats/{id}/messages/{message_id}/edits", members, nothing),
+        row("POST /api/chats/{id}/typing", with(members, 204), nothing),
         row("PUT /api/chats/{id}/read", members, |_, _| json!({ "seq": 1 })),
         row("PUT /api/chats/{id}/unread", members, |scene, _| json!({ "message_id": scene.message })),
         row("GET /api/permissions", [200; 7], nothing),

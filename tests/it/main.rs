@@ -27,5 +27,6 @@ mod spec;
 mod stream;
 mod stream_forms;
 mod two_binaries;
+mod typing;
 mod up;
 mod workspaces;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use chat_core::{
     http::{
-        answer::{Ensured, Found, Listed},
+        answer::{Done, Ensured, Found, Listed},
         json::Json,
         path::PathId,
         query::Query,
@@ -63,6 +63,11 @@ pub async fn get(
     PathId(message_id): PathId<MessageInPath>,
 ) -> Result<Found<Message>, Error> {
     store::message(&state.pool, &permit, message_id).await?.map(Found).ok_or(Error::NotFound)
+}
+
+/// Tells the others that one is writing: 204, whether or not anybody hears it.
+pub async fn typing(State(state): State<AppState>, claim: ChatClaim<SendTo>) -> Result<Done, Error> {
+    super::typing::tell(&state, &claim).await.map(|()| Done)
 }
 
 /// Marks a chat as read up to a message; never moves back.

@@ -5,3 +5,4 @@ pub mod handlers;
 pub mod sending;
 pub mod store;
 pub mod types;
+pub(crate) mod typing;

@@ -103,6 +103,11 @@ impl Connection {
         }
     }
 
+    /// Puts something ephemeral into the queue, or drops it; answers whether the connection is to be seen to.
+    pub(super) fn push_ephemeral(&self, position: i64, chunk: &Chunk) -> Pushed {
+        self.queue.push_ephemeral(position, chunk)
+    }
+
     /// Sees to what waits: writes it to the socket of a parked stream, or wakes the task.
     pub(super) fn flush(self: &Arc<Self>, now: Instant) {
         let mut state = self.queue.lock();

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     directory::Ending,
-    frame::Frame,
+    frame::{Chunk, Frame},
     reason::{Bye, Reset},
 };
 
@@ -55,6 +55,15 @@ impl Connections {
                     self.overflowed.push(user);
                 }
                 Pushed::Next | Pushed::Full | Pushed::Refused => {}
+            }
+        }
+    }
+
+    /// Puts something ephemeral into the queues of a person's subscribed connections, where there is room.
+    pub(super) fn deliver_ephemeral(&mut self, user: UserId, position: i64, chunk: &Chunk) {
+        for connection in self.people.get(&user).into_iter().flatten() {
+            if connection.push_ephemeral(position, chunk) == Pushed::First {
+                self.fresh.push(Arc::clone(connection));
             }
         }
     }

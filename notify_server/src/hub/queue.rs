@@ -25,8 +25,19 @@ pub struct QueueLimits {
     pub bytes: usize,
 }
 
-/// Frames with their ids.
-pub type Frames = VecDeque<(i64, Chunk)>;
+/// Frames in the order of the log.
+pub type Frames = VecDeque<Waiting>;
+
+/// A frame that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Everything up to here is behind who has read it.
+    pub id: i64,
+    /// What goes out.
+    pub chunk: Chunk,
+    /// Whether it may be dropped.
+    pub ephemeral: bool,
+}
 
 /// Frames on their way from the hub to one connection.
 #[derive(Debug)]
@@ -40,6 +51,8 @@ pub struct Queue {
 pub(super) struct State {
     frames: Frames,
     bytes: usize,
+    /// How many of the frames may be dropped.
+    ephemeral: usize,
     status: Status,
     /// The stream's socket, while the stream has no task.
     parked: Option<Parked>,
@@ -100,7 +113,8 @@ impl Queue {
     /// An empty queue of a connection that is not subscribed yet.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
-        let state = State { frames: Frames::new(), bytes: 0, status: Status::Behind, parked: None };
+        let state =
+            State { frames: Frames::new(), bytes: 0, ephemeral: 0, status: Status::Behind, parked: None };
         Self { limits, state: Mutex::new(state), wake: Notify::new() }
     }
 
@@ -118,19 +132,40 @@ impl Queue {
         if state.status != Status::Live {
             return Pushed::Refused;
         }
-        let bytes = state.bytes + frame.chunk().text().len();
         let first = state.frames.is_empty();
+        if state.ephemeral > 0 && self.is_half_full(&state) {
+            state.drop_ephemeral();
+        }
+        let bytes = state.bytes + frame.chunk().text().len();
         // One frame always fits, or it would never get through.
-        if !first && (state.frames.len() >= self.limits.events || bytes > self.limits.bytes) {
+        if !state.frames.is_empty() && (state.frames.len() >= self.limits.events || bytes > self.limits.bytes)
+        {
             if state.parked.is_some() {
                 return Pushed::Full;
             }
             state.turn(Status::Behind);
             return Pushed::Overflow;
         }
-        state.frames.push_back((id, frame.chunk().clone()));
+        state.frames.push_back(Waiting { id, chunk: frame.chunk().clone(), ephemeral: false });
         state.bytes = bytes;
         if first { Pushed::First } else { Pushed::Next }
+    }
+
+    /// Puts something ephemeral in, behind everything up to `position`; refused when half of the room is taken.
+    pub fn push_ephemeral(&self, position: i64, chunk: &Chunk) -> Pushed {
+        let mut state = self.lock();
+        if state.status != Status::Live || self.is_half_full(&state) {
+            return Pushed::Refused;
+        }
+        let first = state.frames.is_empty();
+        state.frames.push_back(Waiting { id: position, chunk: chunk.clone(), ephemeral: true });
+        state.bytes += chunk.text().len();
+        state.ephemeral += 1;
+        if first { Pushed::First } else { Pushed::Next }
+    }
+
+    fn is_half_full(&self, state: &State) -> bool {
+        state.frames.len() >= self.limits.events / 2 || state.bytes >= self.limits.bytes / 2
     }
 
     /// Wakes the stream's task, if it waits.
@@ -228,6 +263,13 @@ impl State {
         self.status = status;
         self.frames = Frames::new();
         self.bytes = 0;
+        self.ephemeral = 0;
+    }
+
+    fn drop_ephemeral(&mut self) {
+        self.frames.retain(|frame| !frame.ephemeral);
+        self.bytes = self.frames.iter().map(|frame| frame.chunk.text().len()).sum();
+        self.ephemeral = 0;
     }
 
     /// The client is gone; its socket, if it is here, is closed.
@@ -238,9 +280,10 @@ impl State {
 
     /// Takes frames of at most `most` bytes together, but at least one.
     pub(super) fn take(&mut self, most: usize, form: Form) -> Option<(Bytes, i64)> {
-        let (bytes, texts, last) = coalesce(&mut self.frames, most, form)?;
-        self.bytes -= texts;
-        Some((bytes, last))
+        let taken = coalesce(&mut self.frames, most, form)?;
+        self.bytes -= taken.texts;
+        self.ephemeral -= taken.ephemeral;
+        Some((taken.bytes, taken.last))
     }
 
     /// The parked stream's socket.
@@ -261,21 +304,36 @@ impl State {
     }
 }
 
+/// Frames in one piece.
+#[derive(Debug)]
+pub struct Coalesced {
+    /// What goes out.
+    pub bytes: Bytes,
+    /// The id of the last frame.
+    pub last: i64,
+    /// The length of the frames' texts.
+    texts: usize,
+    /// How many of them were ephemeral.
+    ephemeral: usize,
+}
+
 /// Takes frames whose texts are at most `most` bytes together, but at least one: one write costs much less than
-/// several. Answers the bytes, the length of the texts, and the last id.
+/// several.
 #[must_use]
-pub fn coalesce(frames: &mut Frames, most: usize, form: Form) -> Option<(Bytes, usize, i64)> {
-    let (mut last, first) = frames.pop_front()?;
-    let mut len = first.text().len();
+pub fn coalesce(frames: &mut Frames, most: usize, form: Form) -> Option<Coalesced> {
+    let first = frames.pop_front()?;
+    let (mut last, mut texts) = (first.id, first.chunk.text().len());
+    let mut ephemeral = usize::from(first.ephemeral);
     let mut together = Vec::new();
-    while let Some((id, chunk)) = frames.pop_front_if(|(_, chunk)| len + chunk.text().len() <= most) {
+    while let Some(next) = frames.pop_front_if(|next| texts + next.chunk.text().len() <= most) {
         if together.is_empty() {
-            together.extend_from_slice(first.bytes(form));
+            together.extend_from_slice(first.chunk.bytes(form));
         }
-        together.extend_from_slice(chunk.bytes(form));
-        len += chunk.text().len();
-        last = id;
+        together.extend_from_slice(next.chunk.bytes(form));
+        texts += next.chunk.text().len();
+        ephemeral += usize::from(next.ephemeral);
+        last = next.id;
     }
-    let bytes = if together.is_empty() { first.share(form) } else { together.into() };
-    Some((bytes, len, last))
+    let bytes = if together.is_empty() { first.chunk.share(form) } else { together.into() };
+    Some(Coalesced { bytes, last, texts, ephemeral })
 }

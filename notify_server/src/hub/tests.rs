@@ -2,7 +2,7 @@ use chat_core::ids::{ChatId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::*;
+use super::{queue::Pushed, *};
 use crate::{
     fixtures::{at, chat_update, epoch, message, position, subscriber},
     frame::Form,
@@ -73,6 +73,36 @@ fn a_full_queue_is_dropped_and_takes_nothing_until_subscribed_again() {
     queue.subscribe();
     push(&queue, 5);
     assert_eq!(taken(&queue), [5]);
+}
+
+#[test]
+fn what_is_ephemeral_is_dropped_first() {
+    let queue = Queue::new(QueueLimits { events: 6, ..ROOMY });
+    queue.subscribe();
+    let typing = crate::frame::ephemeral(&chat_core::event::Ephemeral {
+        kind: chat_core::event::EphemeralKind::Typing,
+        chat_id: ChatId::new(),
+        user_id: UserId::new(),
+        after: 0,
+    });
+    push(&queue, 1);
+    assert_eq!(queue.push_ephemeral(1, &typing), Pushed::Next);
+    push(&queue, 2);
+    assert_eq!(queue.push_ephemeral(2, &typing), Pushed::Refused, "half of the room is taken");
+    for id in 3..=7 {
+        push(&queue, id);
+    }
+    // The seven would not fit beside it.
+    assert_eq!(queue.take(usize::MAX, Form::Text), Taken::Behind);
+    queue.subscribe();
+    assert_eq!(queue.push_ephemeral(7, &typing), Pushed::First);
+    for id in 8..=13 {
+        push(&queue, id);
+    }
+    assert_eq!(taken(&queue), [8, 9, 10, 11, 12, 13]);
+    assert_eq!(queue.push_ephemeral(13, &typing), Pushed::First);
+    push(&queue, 14);
+    assert_eq!(taken(&queue), [13, 14], "where there is room, it comes through in its place");
 }
 
 #[test]
