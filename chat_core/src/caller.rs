@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{header, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
@@ -15,6 +15,7 @@ use crate::{
     api::{Input, Operation},
     clock::Clock,
     ids::{SessionId, UserId},
+    limits::{Gate, Limit},
     problem::Problem,
     store,
     token::{Claims, TokenVerifier},
@@ -139,23 +140,48 @@ impl Authenticator {
     }
 }
 
+impl Caller {
+    /// The caller of a request that counts against `limit`; of one without a good token, against the address.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], and 429.
+    pub async fn admitted(
+        parts: &mut Parts,
+        authenticator: &Authenticator,
+        gate: &Gate,
+        limit: &Limit,
+    ) -> Result<Self, Problem> {
+        let token = bearer_token(parts);
+        let authenticated = match token {
+            Some(token) => authenticator.authenticate(token).await,
+            None => Err(Problem::unauthorized()),
+        };
+        if authenticated.as_ref().is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED) {
+            gate.admit_stranger(parts)?;
+        }
+        let caller = authenticated?;
+        limit.admit(&caller.user_id)?;
+        parts.extensions.insert(caller);
+        tracing::Span::current().record("user_id", tracing::field::display(caller.user_id));
+        Ok(caller)
+    }
+}
+
 impl<S> FromRequestParts<S> for Caller
 where
     S: Send + Sync,
     Authenticator: FromRef<S>,
+    Arc<Gate>: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // Extracted once a request: proofs build on it.
+        // Extracted and counted once a request: proofs build on it.
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(*caller);
         }
-        let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
-        let caller = Authenticator::from_ref(state).authenticate(token).await?;
-        parts.extensions.insert(caller);
-        tracing::Span::current().record("user_id", tracing::field::display(caller.user_id));
-        Ok(caller)
+        let gate = Arc::<Gate>::from_ref(state);
+        Self::admitted(parts, &Authenticator::from_ref(state), &gate, gate.calls()).await
     }
 }
 

@@ -9,6 +9,7 @@ pub mod event;
 pub mod feed;
 pub mod http;
 pub mod ids;
+pub mod limits;
 pub mod message;
 pub mod permission;
 pub mod problem;

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings, http::listen::ListenSettings, limits::Allowance, settings, token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::auth::passwords::PASSWORD_MIN;
@@ -72,6 +74,22 @@ pub struct AuthSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds.
     pub request_s: u64,
+    /// Whether rates are limited.
+    pub enabled: bool,
+    /// Messages, by person.
+    pub sends: Allowance,
+    /// Other calls, by person.
+    pub calls: Allowance,
+    /// Calls without a good access token, by address.
+    pub calls_without_token: Allowance,
+    /// Accounts that are opened, by address.
+    pub sign_ups: Allowance,
+    /// Passwords that are offered, by address.
+    pub passwords: Allowance,
+    /// Wrong passwords, by account and address.
+    pub wrong_passwords: Allowance,
+    /// Wrong passwords, by account, from addresses that it does not know.
+    pub wrong_passwords_anywhere: Allowance,
 }
 
 /// The event log.

@@ -9,6 +9,7 @@ pub mod docs;
 pub mod error;
 pub mod housekeeping;
 pub mod idempotency;
+pub mod limits;
 mod log_tail;
 pub mod members;
 pub mod messages;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock, token::TokenVerifier};
+use chat_core::{caller::Authenticator, clock::Clock, limits::Gate, token::TokenVerifier};
 use sqlx::PgPool;
 
 use crate::{
     auth::{issuer::Issuer, passwords::Passwords},
     chats::views::cache::ChatLists,
     config::Settings,
+    limits::Limits,
     log_tail::LogTail,
     messages::sending::Writer,
 };
@@ -31,6 +32,8 @@ pub struct AppState {
     pub(crate) chat_lists: ChatLists,
     /// Sends messages.
     pub writer: Writer,
+    /// How often what may be done.
+    pub limits: Arc<Limits>,
     /// Hashes passwords.
     pub passwords: Arc<Passwords>,
     /// The settings.
@@ -57,6 +60,7 @@ impl AppState {
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
             passwords: Arc::new(Passwords::new(auth)?),
             issuer: Arc::new(issuer),
+            limits: Arc::new(Limits::new(&settings, &clock)),
             pool,
             clock,
             settings: Arc::new(settings),
@@ -67,5 +71,11 @@ impl AppState {
 impl FromRef<AppState> for Authenticator {
     fn from_ref(state: &AppState) -> Self {
         state.authenticator.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Gate> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.limits.gate)
     }
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::ensure;
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings, http::listen::ListenSettings, limits::Allowance, settings, token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::{hub::QueueLimits, ring::RingLimits};
@@ -68,6 +70,12 @@ pub struct StreamSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds; streams are none.
     pub request_s: u64,
+    /// Whether rates are limited.
+    pub enabled: bool,
+    /// Streams that are opened by token, and tickets, by person.
+    pub calls: Allowance,
+    /// Calls without a good access token or ticket, by address.
+    pub calls_without_token: Allowance,
 }
 
 /// Logs.

@@ -24,9 +24,19 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
+use std::sync::Arc;
+
 use anyhow::ensure;
 use axum::Router;
-use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
+use chat_core::{
+    api::Api,
+    caller::Authenticator,
+    clock::Clock,
+    http::client_address::Locator,
+    limits::{Allowance, Gate, Limit},
+    problem::Problem,
+    token::TokenVerifier,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -66,8 +76,16 @@ impl App {
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
-        let state =
-            AppState::from(Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings });
+        let state = AppState::from(Shared {
+            gate: Arc::new(gate(&settings, &clock)),
+            pool,
+            clock,
+            authenticator,
+            hub: handle,
+            snapshots,
+            replays,
+            settings,
+        });
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }
@@ -95,4 +113,13 @@ impl App {
     pub fn router(&self) -> Router {
         routes::with_document(self.api())
     }
+}
+
+fn gate(settings: &Settings, clock: &Clock) -> Gate {
+    let (server, limits) = (&settings.server, &settings.limits);
+    let locator = Locator::new(server.trusted_proxies.clone(), server.forwarded_header);
+    let limit = |name, allowance: Allowance| {
+        if limits.enabled { Limit::new(name, allowance, clock) } else { Limit::off(name, allowance) }
+    };
+    Gate::new(locator, limit("calls", limits.calls), limit("calls_without_token", limits.calls_without_token))
 }

@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock};
+use chat_core::{caller::Authenticator, clock::Clock, limits::Gate};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -21,6 +21,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Verifies tokens.
     pub authenticator: Authenticator,
+    /// How often who may ask.
+    pub gate: Arc<Gate>,
     /// Routes events to streams.
     pub hub: HubHandle,
     /// What streams start from.
@@ -48,5 +50,11 @@ impl Deref for AppState {
 impl FromRef<AppState> for Authenticator {
     fn from_ref(state: &AppState) -> Self {
         state.authenticator.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Gate> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.gate)
     }
 }

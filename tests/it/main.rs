@@ -13,6 +13,7 @@ mod event_feed;
 mod faults;
 mod idempotency;
 mod identity;
+mod limits;
 mod messages;
 mod model;
 mod notes;
