@@ -4,6 +4,7 @@
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
 mod cursor;
+mod progress;
 mod row;
 mod store;
 
@@ -21,10 +22,13 @@ use tokio::{
 
 use crate::event::{Event, Position};
 
-pub use self::store::{LogState, read_after, read_bare_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
     store::end,
+};
+pub use self::{
+    progress::FeedProgress,
+    store::{LogState, read_after, read_bare_after, rotate_epoch},
 };
 
 /// The channel that the triggers ring.
@@ -78,6 +82,7 @@ pub struct EventFeed {
     listener: JoinHandle<()>,
     cursor: Option<Cursor>,
     detail: Detail,
+    progress: FeedProgress,
 }
 
 /// What an event is joined with.
@@ -101,13 +106,21 @@ impl EventFeed {
     pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
         let bell = Arc::new(Notify::new());
         let listener = tokio::spawn(ring(listen, Arc::clone(&bell)));
-        Self { pool, bell, listener, cursor: None, detail: Detail::Whole }
+        let (detail, progress) = (Detail::Whole, FeedProgress::default());
+        Self { pool, bell, listener, cursor: None, detail, progress }
     }
 
     /// The feed for who needs neither messages nor persons: it costs much less to read.
     #[must_use]
     pub fn bare(mut self) -> Self {
         self.detail = Detail::Bare;
+        self
+    }
+
+    /// Tells how far it has come.
+    #[must_use]
+    pub fn telling(mut self, progress: FeedProgress) -> Self {
+        self.progress = progress;
         self
     }
 
@@ -159,7 +172,11 @@ impl EventFeed {
                 return self.restart(Gap::Epoch).await.map(Some);
             }
         }
-        let Some(last) = events.last() else { return Ok(None) };
+        let Some(last) = events.last() else {
+            self.progress.looked(cursor.position.id);
+            return Ok(None);
+        };
+        self.progress.looked(last.id);
         self.cursor =
             Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
@@ -168,6 +185,7 @@ impl EventFeed {
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
         let cursor = end(&self.pool).await?;
         let position = cursor.position.clone();
+        self.progress.looked(position.id);
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }

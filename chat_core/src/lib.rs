@@ -13,6 +13,8 @@ pub mod limits;
 pub mod message;
 pub mod permission;
 pub mod problem;
+pub mod pulse;
+pub mod readiness;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::limits::Refusal;
+use crate::{limits::Refusal, pulse::Late};
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -149,6 +149,15 @@ impl From<sqlx::Error> for Problem {
         } else {
             tracing::error!(%error, "a query failed");
             Self::internal()
+        }
+    }
+}
+
+impl From<Late> for Problem {
+    fn from(late: Late) -> Self {
+        match late {
+            Late::Stalled => Self::unavailable("The database is not available at the moment."),
+            Late::TooLong => Self::unavailable("The request took too long."),
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct AuthSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds.
     pub request_s: u64,
+    /// Requests that are answered at the same time.
+    pub requests_in_flight: usize,
     /// Whether rates are limited.
     pub enabled: bool,
     /// Messages, by person.
@@ -132,6 +134,11 @@ impl Settings {
         );
         anyhow::ensure!(auth.access_token_minutes >= 1, "auth.access_token_minutes must be at least 1");
         anyhow::ensure!(auth.sessions_per_person >= 1, "auth.sessions_per_person must be at least 1");
+        anyhow::ensure!(settings.limits.request_s >= 1, "limits.request_s must be at least 1");
+        anyhow::ensure!(
+            settings.limits.requests_in_flight >= 1,
+            "limits.requests_in_flight must be at least 1"
+        );
         anyhow::ensure!(settings.events.retention_hours >= 1, "events.retention_hours must be at least 1");
         // A stream that resumes from before the deletion needs to know who was in the chat.
         anyhow::ensure!(

@@ -1,10 +1,14 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock, limits::Gate, token::TokenVerifier};
+use chat_core::{
+    caller::Authenticator, clock::Clock, feed::FeedProgress, http::capacity::Capacity, limits::Gate,
+    readiness::Health, token::TokenVerifier,
+};
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{issuer::Issuer, passwords::Passwords},
@@ -34,6 +38,10 @@ pub struct AppState {
     pub writer: Writer,
     /// How often what may be done.
     pub limits: Arc<Limits>,
+    /// How much is done at a time.
+    pub(crate) capacity: Arc<Capacity>,
+    /// What readiness depends on.
+    pub(crate) health: Health,
     /// Hashes passwords.
     pub passwords: Arc<Passwords>,
     /// The settings.
@@ -42,7 +50,11 @@ pub struct AppState {
 
 impl AppState {
     /// The state for these settings; connects to nothing yet.
-    pub(crate) fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let pool = settings.database.pool("fechatter_server")?;
         let auth = &settings.auth;
         let issuer = Issuer::from_settings(auth)?;
@@ -53,7 +65,12 @@ impl AppState {
         };
         let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
         let log_tail = LogTail::new(settings.database.pool_of_one("fechatter_server log")?);
+        let pulse = settings.database.pulse("fechatter_server pulse", shutdown)?;
+        let limits = &settings.limits;
+        let longest = Duration::from_secs(limits.request_s);
         Ok(Self {
+            capacity: Arc::new(Capacity::new(limits.requests_in_flight, longest, pulse.clone())),
+            health: Health { pulse, feed: FeedProgress::default(), shutdown: shutdown.clone() },
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
             log_tail,
             writer,

@@ -12,7 +12,7 @@ use crate::state::AppState;
 ///
 /// Reads from `pool`, so that it waits for nobody when requests have taken all other connections.
 pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions) {
-    let mut feed = EventFeed::start(pool, listen).bare();
+    let mut feed = EventFeed::start(pool, listen).bare().telling(state.health.feed.clone());
     let mut cursor: Option<Position> = None;
     loop {
         match feed.next().await {

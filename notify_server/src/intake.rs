@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chat_core::{
     event::{Epoch, Event, Position},
-    feed::{Batch, EventFeed, Gap, read_after},
+    feed::{Batch, EventFeed, FeedProgress, Gap, read_after},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::mpsc, time::sleep};
@@ -43,9 +43,15 @@ pub enum Intake {
 }
 
 /// Follows the log for as long as the hub listens.
-pub async fn follow(pool: PgPool, listen: PgConnectOptions, limits: RingLimits, hub: mpsc::Sender<Intake>) {
+pub async fn follow(
+    pool: PgPool,
+    listen: PgConnectOptions,
+    progress: FeedProgress,
+    limits: RingLimits,
+    hub: mpsc::Sender<Intake>,
+) {
     await_schema(&pool).await;
-    let mut feed = EventFeed::start(pool.clone(), listen);
+    let mut feed = EventFeed::start(pool.clone(), listen).telling(progress);
     let mut epoch = Epoch(String::new());
     loop {
         let intake = match feed.next().await {

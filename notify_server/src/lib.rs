@@ -24,7 +24,7 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::ensure;
 use axum::Router;
@@ -32,9 +32,10 @@ use chat_core::{
     api::Api,
     caller::Authenticator,
     clock::Clock,
-    http::client_address::Locator,
+    feed::FeedProgress,
+    http::{capacity::Capacity, client_address::Locator},
     limits::{Allowance, Gate, Limit},
-    problem::Problem,
+    readiness::{Health, Readiness},
     token::TokenVerifier,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -70,14 +71,22 @@ impl App {
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
-        let following = intake::follow(feed, listen, ring_limits, to_hub);
+        let progress = FeedProgress::default();
+        let following = intake::follow(feed, listen, progress.clone(), ring_limits, to_hub);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
+        let pulse = settings.database.pulse("notify_server pulse", &shutdown)?;
         let state = AppState::from(Shared {
             gate: Arc::new(gate(&settings, &clock)),
+            capacity: Arc::new(Capacity::new(
+                settings.limits.requests_in_flight,
+                Duration::from_secs(settings.limits.request_s),
+                pulse.clone(),
+            )),
+            health: Health { pulse, feed: progress, shutdown: shutdown.clone() },
             pool,
             clock,
             authenticator,
@@ -97,11 +106,9 @@ impl App {
     }
 
     /// Whether it can serve.
-    ///
-    /// # Errors
-    /// 503, and why it cannot.
-    pub async fn ready(&self) -> Result<(), Problem> {
-        readiness::check(&self.state).await.map_err(Problem::from)
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::judge(&self.state)
     }
 
     /// The operators' endpoints.

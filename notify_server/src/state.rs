@@ -3,7 +3,9 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock, limits::Gate};
+use chat_core::{
+    caller::Authenticator, clock::Clock, http::capacity::Capacity, limits::Gate, readiness::Health,
+};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -23,6 +25,10 @@ pub struct Shared {
     pub authenticator: Authenticator,
     /// How often who may ask.
     pub gate: Arc<Gate>,
+    /// How much is done at a time.
+    pub(crate) capacity: Arc<Capacity>,
+    /// What readiness depends on.
+    pub(crate) health: Health,
     /// Routes events to streams.
     pub hub: HubHandle,
     /// What streams start from.

@@ -17,6 +17,7 @@ mod limits;
 mod messages;
 mod model;
 mod notes;
+mod overload;
 mod paging;
 mod permission_cells;
 mod purge;

@@ -37,6 +37,11 @@ impl Server {
         Self { address, admin_address, shutdown, serving }
     }
 
+    /// Lets it begin to end, as a signal would.
+    pub fn begin_to_stop(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Ends it as a signal would, and waits.
     pub async fn stop(self) {
         self.shutdown.cancel();

@@ -57,14 +57,6 @@ pub fn around(router: Router) -> Router {
         .layer(layers)
 }
 
-/// Ends requests that take longer than `limit` with 503; not for streams.
-pub async fn time_limit(limit: Duration, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable("The request took too long.").into_response(),
-    }
-}
-
 /// A header that a response gets unless it has set its own.
 fn fixed(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))

@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod answer;
+pub mod capacity;
 pub mod client_address;
 mod connection;
 pub mod handover;
