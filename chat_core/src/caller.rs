@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{header, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     http::layers::Asker,
     ids::{SessionId, UserId},
+    limits::{Gate, Limit},
     problem::Problem,
     store,
     token::{Claims, TokenVerifier},
@@ -143,25 +144,50 @@ impl Authenticator {
     }
 }
 
-impl<S> FromRequestParts<S> for Caller
-where
-    S: Send + Sync,
-    Authenticator: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // Extracted once a request: proofs build on it.
-        if let Some(caller) = parts.extensions.get::<Self>() {
-            return Ok(*caller);
+impl Caller {
+    /// The caller of a request that counts against `limit`; of one without a good token, against the address.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], and 429.
+    pub async fn admitted(
+        parts: &mut Parts,
+        authenticator: &Authenticator,
+        gate: &Gate,
+        limit: &Limit,
+    ) -> Result<Self, Problem> {
+        let token = bearer_token(parts);
+        let authenticated = match token {
+            Some(token) => authenticator.authenticate(token).await,
+            None => Err(Problem::unauthorized()),
+        };
+        if authenticated.as_ref().is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED) {
+            gate.admit_stranger(parts)?;
         }
-        let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
-        let caller = Authenticator::from_ref(state).authenticate(token).await?;
+        let caller = authenticated?;
+        limit.admit(&caller.user_id)?;
         parts.extensions.insert(caller);
         if let Some(asker) = parts.extensions.get::<Asker>() {
             asker.is(caller.user_id);
         }
         Ok(caller)
+    }
+}
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+    Arc<Gate>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Extracted and counted once a request: proofs build on it.
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(*caller);
+        }
+        let gate = Arc::<Gate>::from_ref(state);
+        Self::admitted(parts, &Authenticator::from_ref(state), &gate, gate.calls()).await
     }
 }
 

@@ -9,9 +9,18 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio_util::sync::CancellationToken;
+
+use crate::pulse::Pulse;
 
 /// The schema, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The version of the newest migration of this program.
+#[must_use]
+pub fn needed_schema() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
 
 /// How long a connection may be idle and be taken for good without a question: PostgreSQL cannot restart that fast.
 const IDLE: Duration = Duration::from_millis(100);
@@ -67,6 +76,15 @@ impl DatabaseSettings {
         Ok(pool_options(1)
             .acquire_timeout(Duration::from_secs(self.acquire_timeout_s))
             .connect_lazy_with(self.options(application)?))
+    }
+
+    /// The database's pulse; an answer may take as long as a request waits for a connection.
+    ///
+    /// # Errors
+    /// A URL that cannot be parsed, or none.
+    pub fn pulse(&self, application: &str, shutdown: &CancellationToken) -> Result<Pulse, SettingsError> {
+        let patience = Duration::from_secs(self.acquire_timeout_s);
+        Ok(Pulse::start(self.options(application)?, patience, shutdown))
     }
 
     fn options(&self, application: &str) -> Result<PgConnectOptions, SettingsError> {

@@ -4,6 +4,7 @@
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
 mod cursor;
+mod progress;
 mod row;
 mod store;
 
@@ -21,10 +22,13 @@ use tokio::{
 
 use crate::event::{Ephemeral, Event, Position};
 
-pub use self::store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
     store::end,
+};
+pub use self::{
+    progress::FeedProgress,
+    store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch},
 };
 
 /// The channel that the triggers ring.
@@ -84,6 +88,7 @@ pub struct EventFeed {
     pace: Duration,
     /// When the next look is due at the earliest.
     due: Instant,
+    progress: FeedProgress,
 }
 
 /// What an event is joined with.
@@ -123,7 +128,8 @@ impl EventFeed {
         let ringer = Ringer { bell: Arc::clone(&bell), ephemeral };
         let listener = tokio::spawn(ringer.run(listen));
         let (pace, due) = (Duration::ZERO, Instant::now());
-        Self { pool, bell, listener, cursor: None, detail: Detail::Whole, pace, due }
+        let (detail, progress) = (Detail::Whole, FeedProgress::default());
+        Self { pool, bell, listener, cursor: None, detail, pace, due, progress }
     }
 
     /// The feed for who needs neither messages nor persons: it costs much less to read.
@@ -137,6 +143,13 @@ impl EventFeed {
     #[must_use]
     pub fn paced(mut self, pace: Duration) -> Self {
         self.pace = pace;
+        self
+    }
+
+    /// Tells how far it has come.
+    #[must_use]
+    pub fn telling(mut self, progress: FeedProgress) -> Self {
+        self.progress = progress;
         self
     }
 
@@ -192,7 +205,11 @@ impl EventFeed {
                 return self.restart(Gap::Epoch).await.map(Some);
             }
         }
-        let Some(last) = events.last() else { return Ok(None) };
+        let Some(last) = events.last() else {
+            self.progress.looked(cursor.position.id);
+            return Ok(None);
+        };
+        self.progress.looked(last.id);
         self.cursor =
             Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
@@ -201,6 +218,7 @@ impl EventFeed {
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
         let cursor = end(&self.pool).await?;
         let position = cursor.position.clone();
+        self.progress.looked(position.id);
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }

@@ -1,7 +1,7 @@
 //! Transactions, and the lookups that both servers make.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, error::DatabaseError};
 
 use crate::{
     event::{Epoch, Position},
@@ -53,6 +53,33 @@ pub async fn position(connection: &mut PgConnection) -> sqlx::Result<Position> {
     .fetch_one(connection)
     .await?;
     Ok(Position { epoch: Epoch(row.epoch), id: row.id })
+}
+
+/// How far a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseState {
+    /// The newest migration that was applied; 0 for none.
+    pub schema: i64,
+    /// The newest event of the log; 0 for none.
+    pub head: i64,
+}
+
+/// How far the database is. The table of migrations is the migrator's own, so it is not there when queries are checked.
+pub(crate) async fn database_state(connection: &mut PgConnection) -> sqlx::Result<DatabaseState> {
+    let asked = sqlx::query_as(
+        "select coalesce((select max(version) from _sqlx_migrations where success), 0),
+            coalesce((select max(id) from events), 0)",
+    );
+    match asked.fetch_one(connection).await {
+        Ok((schema, head)) => Ok(DatabaseState { schema, head }),
+        Err(error) if is_no_such_table(&error) => Ok(DatabaseState { schema: 0, head: 0 }),
+        Err(error) => Err(error),
+    }
+}
+
+/// `undefined_table` (PostgreSQL manual, appendix A).
+fn is_no_such_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some("42P01")
 }
 
 /// Whether this session of this person is in force.

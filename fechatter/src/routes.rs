@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, routing::get};
-use chat_core::{http::answer::Done, problem::Problem};
+use axum::{Router, extract::State, response::Response, routing::get};
+use chat_core::{
+    http::answer::Done,
+    readiness::{Readiness, answer},
+};
+use serde::Serialize;
 
 /// Both servers.
 pub(crate) struct Servers {
@@ -20,8 +24,15 @@ async fn live() -> Done {
     Done
 }
 
-async fn ready(State(servers): State<Arc<Servers>>) -> Result<Done, Problem> {
-    servers.rest.ready().await?;
-    servers.events.ready().await?;
-    Ok(Done)
+#[derive(Serialize)]
+struct Both {
+    ready: bool,
+    fechatter_server: Readiness,
+    notify_server: Readiness,
+}
+
+async fn ready(State(servers): State<Arc<Servers>>) -> Response {
+    let (fechatter_server, notify_server) = (servers.rest.readiness(), servers.events.readiness());
+    let ready = fechatter_server.is_ready() && notify_server.is_ready();
+    answer(ready, &Both { ready, fechatter_server, notify_server })
 }

@@ -183,5 +183,6 @@ fn notify_settings(settings: &Settings) -> anyhow::Result<NotifySettings> {
     notify.database.listen_url = settings.database.listen_url.clone();
     notify.auth.public_key_file.clone_from(&settings.auth.public_key_file);
     notify.auth.tokens = settings.auth.tokens.clone();
+    notify.limits.enabled = settings.limits.enabled;
     Ok(notify)
 }

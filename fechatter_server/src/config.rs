@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings, http::listen::ListenSettings, limits::Allowance, settings, token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::auth::passwords::PASSWORD_MIN;
@@ -72,6 +74,24 @@ pub struct AuthSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds.
     pub request_s: u64,
+    /// Requests that are answered at the same time.
+    pub requests_in_flight: usize,
+    /// Whether rates are limited.
+    pub enabled: bool,
+    /// Messages, by person.
+    pub sends: Allowance,
+    /// Other calls, by person.
+    pub calls: Allowance,
+    /// Calls without a good access token, by address.
+    pub calls_without_token: Allowance,
+    /// Accounts that are opened, by address.
+    pub sign_ups: Allowance,
+    /// Passwords that are offered, by address.
+    pub passwords: Allowance,
+    /// Wrong passwords, by account and address.
+    pub wrong_passwords: Allowance,
+    /// Wrong passwords, by account, from addresses that it does not know.
+    pub wrong_passwords_anywhere: Allowance,
 }
 
 /// The event log.
@@ -114,6 +134,11 @@ impl Settings {
         );
         anyhow::ensure!(auth.access_token_minutes >= 1, "auth.access_token_minutes must be at least 1");
         anyhow::ensure!(auth.sessions_per_person >= 1, "auth.sessions_per_person must be at least 1");
+        anyhow::ensure!(settings.limits.request_s >= 1, "limits.request_s must be at least 1");
+        anyhow::ensure!(
+            settings.limits.requests_in_flight >= 1,
+            "limits.requests_in_flight must be at least 1"
+        );
         anyhow::ensure!(settings.events.retention_hours >= 1, "events.retention_hours must be at least 1");
         // A stream that resumes from before the deletion needs to know who was in the chat.
         anyhow::ensure!(

@@ -9,6 +9,7 @@ pub mod docs;
 pub mod error;
 pub mod housekeeping;
 pub mod idempotency;
+pub mod limits;
 mod log_tail;
 pub mod members;
 pub mod messages;
@@ -22,7 +23,7 @@ pub mod watch;
 pub mod workspaces;
 
 use axum::Router;
-use chat_core::{api::Api, clock::Clock, problem::Problem};
+use chat_core::{api::Api, clock::Clock, readiness::Readiness};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Settings, state::AppState};
@@ -40,7 +41,7 @@ impl App {
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let listen = settings.database.listen_options("fechatter_server")?;
         let feed = settings.database.pool_of_one("fechatter_server feed")?;
-        let state = AppState::new(settings, clock)?;
+        let state = AppState::new(settings, clock, shutdown)?;
         let watching = watch::follow(state.clone(), feed, listen);
         let keeping = housekeeping::run(state.clone());
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
@@ -55,11 +56,9 @@ impl App {
     }
 
     /// Whether it can serve.
-    ///
-    /// # Errors
-    /// 503, and why it cannot.
-    pub async fn ready(&self) -> Result<(), Problem> {
-        readiness::check(&self.state).await.map_err(Problem::from)
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::judge(&self.state)
     }
 
     /// The operators' endpoints.

@@ -1,15 +1,20 @@
 //! What every handler can reach.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock, token::TokenVerifier};
+use chat_core::{
+    caller::Authenticator, clock::Clock, feed::FeedProgress, http::capacity::Capacity, limits::Gate,
+    readiness::Health, token::TokenVerifier,
+};
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{issuer::Issuer, passwords::Passwords},
     chats::views::cache::ChatLists,
     config::Settings,
+    limits::Limits,
     log_tail::LogTail,
     messages::{sending::Writer, typing::Told},
 };
@@ -36,6 +41,12 @@ pub struct Shared {
     pub writer: Writer,
     /// Who was said to be writing a moment ago.
     pub(crate) typing: Told,
+    /// How often what may be done.
+    pub limits: Limits,
+    /// How much is done at a time.
+    pub(crate) capacity: Arc<Capacity>,
+    /// What readiness depends on.
+    pub(crate) health: Health,
     /// Hashes passwords.
     pub passwords: Passwords,
     /// The settings.
@@ -44,7 +55,11 @@ pub struct Shared {
 
 impl AppState {
     /// The state for these settings; connects to nothing yet.
-    pub(crate) fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let pool = settings.database.pool("fechatter_server")?;
         let auth = &settings.auth;
         let issuer = Issuer::from_settings(auth)?;
@@ -55,7 +70,12 @@ impl AppState {
         };
         let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
         let log_tail = LogTail::start(settings.database.pool_of_one("fechatter_server log")?);
+        let pulse = settings.database.pulse("fechatter_server pulse", shutdown)?;
+        let limits = &settings.limits;
+        let longest = Duration::from_secs(limits.request_s);
         Ok(Self(Arc::new(Shared {
+            capacity: Arc::new(Capacity::new(limits.requests_in_flight, longest, pulse.clone())),
+            health: Health { pulse, feed: FeedProgress::default(), shutdown: shutdown.clone() },
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
             log_tail,
             writer,
@@ -63,6 +83,7 @@ impl AppState {
             typing: Told::default(),
             passwords: Passwords::new(auth)?,
             issuer,
+            limits: Limits::new(&settings, &clock),
             pool,
             clock,
             settings,
@@ -81,5 +102,11 @@ impl Deref for AppState {
 impl FromRef<AppState> for Authenticator {
     fn from_ref(state: &AppState) -> Self {
         state.authenticator.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Gate> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.limits.gate)
     }
 }

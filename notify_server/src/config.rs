@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::ensure;
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings, http::listen::ListenSettings, limits::Allowance, settings, token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::{hub::QueueLimits, ring::RingLimits};
@@ -68,6 +70,14 @@ pub struct StreamSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds; streams are none.
     pub request_s: u64,
+    /// Requests that are answered at the same time; streams are none.
+    pub requests_in_flight: usize,
+    /// Whether rates are limited.
+    pub enabled: bool,
+    /// Streams that are opened by token, and tickets, by person.
+    pub calls: Allowance,
+    /// Calls without a good access token or ticket, by address.
+    pub calls_without_token: Allowance,
 }
 
 /// Logs.
@@ -86,6 +96,7 @@ impl Settings {
     pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
         let settings: Self = settings::read(DEFAULTS, file, "NOTIFY")?;
         settings.stream.validate()?;
+        ensure!(settings.limits.requests_in_flight >= 1, "limits.requests_in_flight must be at least 1");
         ensure!(settings.limits.request_s >= 1, "limits.request_s must be at least 1");
         Ok(settings)
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chat_core::{
     event::{Ephemeral, Epoch, Event, Position},
-    feed::{Batch, EventFeed, Gap, read_after},
+    feed::{Batch, EventFeed, FeedProgress, Gap, read_after},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::mpsc, time::sleep};
@@ -48,12 +48,13 @@ pub enum Intake {
 pub async fn follow(
     pool: PgPool,
     listen: PgConnectOptions,
+    progress: FeedProgress,
     limits: RingLimits,
     hub: mpsc::Sender<Intake>,
     ephemeral: mpsc::Sender<Ephemeral>,
 ) {
     await_schema(&pool).await;
-    let mut feed = EventFeed::with_ephemeral(pool.clone(), listen, ephemeral);
+    let mut feed = EventFeed::with_ephemeral(pool.clone(), listen, ephemeral).telling(progress);
     let mut epoch = Epoch(String::new());
     loop {
         let intake = match feed.next().await {

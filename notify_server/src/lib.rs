@@ -24,9 +24,20 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
+use std::{sync::Arc, time::Duration};
+
 use anyhow::ensure;
 use axum::Router;
-use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
+use chat_core::{
+    api::Api,
+    caller::Authenticator,
+    clock::Clock,
+    feed::FeedProgress,
+    http::{capacity::Capacity, client_address::Locator},
+    limits::{Allowance, Gate, Limit},
+    readiness::{Health, Readiness},
+    token::TokenVerifier,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -60,15 +71,31 @@ impl App {
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
+        let progress = FeedProgress::default();
         let (said, ephemeral) = mpsc::channel(intake::EPHEMERAL);
-        let following = intake::follow(feed, listen, ring_limits, to_hub, said);
+        let following = intake::follow(feed, listen, progress.clone(), ring_limits, to_hub, said);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, ephemeral, shutdown.clone(), settings.drain()));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
-        let state =
-            AppState::from(Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings });
+        let pulse = settings.database.pulse("notify_server pulse", &shutdown)?;
+        let state = AppState::from(Shared {
+            gate: Arc::new(gate(&settings, &clock)),
+            capacity: Arc::new(Capacity::new(
+                settings.limits.requests_in_flight,
+                Duration::from_secs(settings.limits.request_s),
+                pulse.clone(),
+            )),
+            health: Health { pulse, feed: progress, shutdown: shutdown.clone() },
+            pool,
+            clock,
+            authenticator,
+            hub: handle,
+            snapshots,
+            replays,
+            settings,
+        });
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }
@@ -80,11 +107,9 @@ impl App {
     }
 
     /// Whether it can serve.
-    ///
-    /// # Errors
-    /// 503, and why it cannot.
-    pub async fn ready(&self) -> Result<(), Problem> {
-        readiness::check(&self.state).await.map_err(Problem::from)
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::judge(&self.state)
     }
 
     /// The operators' endpoints.
@@ -96,4 +121,13 @@ impl App {
     pub fn router(&self) -> Router {
         routes::with_document(self.api())
     }
+}
+
+fn gate(settings: &Settings, clock: &Clock) -> Gate {
+    let (server, limits) = (&settings.server, &settings.limits);
+    let locator = Locator::new(server.trusted_proxies.clone(), server.forwarded_header);
+    let limit = |name, allowance: Allowance| {
+        if limits.enabled { Limit::new(name, allowance, clock) } else { Limit::off(name, allowance) }
+    };
+    Gate::new(locator, limit("calls", limits.calls), limit("calls_without_token", limits.calls_without_token))
 }

@@ -3,7 +3,9 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock};
+use chat_core::{
+    caller::Authenticator, clock::Clock, http::capacity::Capacity, limits::Gate, readiness::Health,
+};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -21,6 +23,12 @@ pub struct Shared {
     pub clock: Clock,
     /// Verifies tokens.
     pub authenticator: Authenticator,
+    /// How often who may ask.
+    pub gate: Arc<Gate>,
+    /// How much is done at a time.
+    pub(crate) capacity: Arc<Capacity>,
+    /// What readiness depends on.
+    pub(crate) health: Health,
     /// Routes events to streams.
     pub hub: HubHandle,
     /// What streams start from.
@@ -48,5 +56,11 @@ impl Deref for AppState {
 impl FromRef<AppState> for Authenticator {
     fn from_ref(state: &AppState) -> Self {
         state.authenticator.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Gate> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.gate)
     }
 }

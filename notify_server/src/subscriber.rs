@@ -52,8 +52,14 @@ impl Subscriber {
         Self { user_id, session_id, token_expires_at }
     }
 
-    async fn by_ticket(ticket: &str, state: &AppState) -> Result<Self, Error> {
-        let ticket = ticket::take(state, ticket).await?;
+    /// Its person was counted when the ticket was issued; until it is found to be one, the address is.
+    async fn by_ticket(ticket: &str, parts: &Parts, state: &AppState) -> Result<Self, Problem> {
+        state.gate.admit_stranger(parts)?;
+        let taken = ticket::take(state, ticket).await;
+        if !matches!(taken, Err(Error::Unauthorized)) {
+            state.gate.recognise(parts);
+        }
+        let ticket = taken?;
         tracing::Span::current().record("user_id", tracing::field::display(ticket.user_id));
         Ok(Self {
             user_id: ticket.user_id,
@@ -76,11 +82,18 @@ where
             // Read whole first: a request that is refused does not cost the ticket.
             let Query(query) = parts.extract::<Query<EventsQuery>>().await?;
             if let Some(ticket) = query.ticket() {
-                return Ok(Self::by_ticket(ticket, &state).await?);
+                return Self::by_ticket(ticket, parts, &state).await;
             }
         }
-        let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
-        let claims = state.authenticator.verify(token)?;
+        let token = bearer_token(parts).ok_or_else(Problem::unauthorized);
+        let claims = match token.and_then(|token| state.authenticator.verify(token)) {
+            Ok(claims) => claims,
+            Err(refused) => {
+                state.gate.admit_stranger(parts)?;
+                return Err(refused);
+            }
+        };
+        state.gate.calls().admit(&claims.sub)?;
         tracing::Span::current().record("user_id", tracing::field::display(claims.sub));
         Ok(Self {
             user_id: claims.sub,

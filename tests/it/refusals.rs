@@ -8,8 +8,8 @@ use fechatter_tests::{Actor, Answer, Site, actor::id_of};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// What operations find out by themselves.
-const BY_HANDLERS: [u16; 4] = [401, 403, 404, 409];
+/// What operations find out by themselves, and the rate limits, which have tests of their own.
+const BY_HANDLERS: [u16; 5] = [401, 403, 404, 409, 429];
 
 struct Operation {
     method: Method,

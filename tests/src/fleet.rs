@@ -58,6 +58,7 @@ impl Fleet {
             ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
             ("FECHATTER_AUTH__ARGON2_MEMORY_KIB", "64"),
             ("FECHATTER_AUTH__ARGON2_PASSES", "1"),
+            ("FECHATTER_LIMITS__ENABLED", "false"),
         ];
         // Small, so that streams overflow, and are replayed from the table and not only from memory.
         let notify = [
@@ -66,6 +67,7 @@ impl Fleet {
             ("NOTIFY_DATABASE__URL", url),
             ("NOTIFY_DATABASE__MAX_CONNECTIONS", "4"),
             ("NOTIFY_AUTH__PUBLIC_KEY_FILE", public),
+            ("NOTIFY_LIMITS__ENABLED", "false"),
             ("NOTIFY_STREAM__HEARTBEAT_S", "1"),
             ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
             ("NOTIFY_STREAM__RING_EVENTS", "100"),

@@ -37,6 +37,11 @@ impl Server {
         Self { address, admin_address, shutdown, serving }
     }
 
+    /// Lets it begin to end, as a signal would.
+    pub fn begin_to_stop(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Ends it as a signal would, and waits.
     pub async fn stop(self) {
         self.shutdown.cancel();
@@ -96,11 +101,14 @@ impl Site {
         // Cheap hashes: what they cost is not what these tests are about.
         settings.auth.argon2_memory_kib = 64;
         settings.auth.argon2_passes = 1;
+        // Everybody is at one address, and tests ask as fast as they can.
+        settings.limits.enabled = false;
         let mut notify_settings = NotifySettings::read(None).expect("defaults");
         notify_settings.server = settings.server.clone();
         notify_settings.database.url = settings.database.url.clone();
         notify_settings.database.max_connections = 4;
         notify_settings.auth.public_key_file = public;
+        notify_settings.limits.enabled = false;
         change(&mut settings, &mut notify_settings);
 
         let clock = Clock::system();

@@ -125,14 +125,6 @@ fn write_problem(mut problem: Problem, request_id: &HeaderValue, response: Respo
     Response::from_parts(head, body)
 }
 
-/// Ends requests that take longer than `limit` with 503; not for streams.
-pub async fn time_limit(limit: Duration, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable("The request took too long.").into_response(),
-    }
-}
-
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
     let message = panic
         .downcast_ref::<&str>()

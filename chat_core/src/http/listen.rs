@@ -7,7 +7,12 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::{accept, connection::Patience, layers::around};
+use super::{
+    accept,
+    client_address::{ForwardedHeader, TrustedProxies},
+    connection::Patience,
+    layers::around,
+};
 
 /// Connections that may wait to be accepted; with tokio's 128, thousands at once take many seconds.
 const BACKLOG: u32 = 4096;
@@ -24,6 +29,10 @@ pub struct ListenSettings {
     pub admin_port: u16,
     /// How long open requests may take once the server is to end, in seconds.
     pub drain_s: u64,
+    /// Reverse proxies whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// The header in which they give it.
+    pub forwarded_header: ForwardedHeader,
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {

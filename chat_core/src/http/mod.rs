@@ -2,6 +2,8 @@
 
 mod accept;
 pub mod answer;
+pub mod capacity;
+pub mod client_address;
 pub mod coding;
 mod connection;
 pub mod handover;
