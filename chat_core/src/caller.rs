@@ -60,12 +60,19 @@ const TOKENS: u64 = 100_000;
 /// How long a verified token is remembered at most; its own end counts all the same.
 const TOKEN_TTL: Duration = Duration::from_mins(15);
 
+/// What a token said, and with which keys it was verified.
+#[derive(Clone)]
+struct Verified {
+    claims: Arc<Claims>,
+    generation: u64,
+}
+
 /// Turns tokens into callers.
 #[derive(Clone)]
 pub struct Authenticator {
     verifier: Arc<TokenVerifier>,
-    /// The claims of tokens that were verified, by the token's SHA-256: to verify a signature costs far more.
-    verified: Cache<[u8; 32], Arc<Claims>>,
+    /// Tokens that were verified, by their SHA-256: to verify a signature costs far more.
+    verified: Cache<[u8; 32], Verified>,
     sessions: Cache<(SessionId, UserId), bool>,
     pool: PgPool,
     clock: Clock,
@@ -119,12 +126,21 @@ impl Authenticator {
 
     async fn claims(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Claims>> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        if let Some(claims) = self.verified.get(&hash).await {
-            return claims.in_force(now).then_some(claims);
+        // Read first: a key that is removed meanwhile makes another generation.
+        let generation = self.verifier.generation();
+        if let Some(verified) = self.verified.get(&hash).await
+            && verified.generation == generation
+        {
+            return verified.claims.in_force(now).then_some(verified.claims);
         }
         let claims = Arc::new(self.verifier.verify(token, now)?);
-        self.verified.insert(hash, Arc::clone(&claims)).await;
+        self.verified.insert(hash, Verified { claims: Arc::clone(&claims), generation }).await;
         Some(claims)
+    }
+
+    /// Puts these public keys in place of the ones that tokens were verified with.
+    pub fn replace_keys<'key>(&self, keys: impl IntoIterator<Item = &'key [u8]>) {
+        self.verifier.replace_keys(keys);
     }
 
     /// Forgets what is remembered of a session, because it has ended.

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod message;
 pub mod permission;
 pub mod problem;
+pub mod renewal;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

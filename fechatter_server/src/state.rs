@@ -7,7 +7,10 @@ use chat_core::{caller::Authenticator, clock::Clock, token::TokenVerifier};
 use sqlx::PgPool;
 
 use crate::{
-    auth::{issuer::Issuer, passwords::Passwords},
+    auth::{
+        issuer::{Issuer, key_files::KeyRing},
+        passwords::Passwords,
+    },
     chats::views::cache::ChatLists,
     config::Settings,
     log_tail::LogTail,
@@ -42,12 +45,9 @@ impl AppState {
     pub(crate) fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let pool = settings.database.pool("fechatter_server")?;
         let auth = &settings.auth;
-        let issuer = Issuer::from_settings(auth)?;
-        let verifier = if auth.public_key_file.as_os_str().is_empty() {
-            TokenVerifier::new([issuer.public_key()], &auth.tokens)
-        } else {
-            TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?
-        };
+        let keys = KeyRing::read(auth)?;
+        let issuer = Issuer::new(&keys, auth)?;
+        let verifier = TokenVerifier::new(keys.verifying.iter().map(Vec::as_slice), &auth.tokens);
         let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
         let log_tail = LogTail::new(settings.database.pool_of_one("fechatter_server log")?);
         Ok(Self {
@@ -61,6 +61,16 @@ impl AppState {
             clock,
             settings: Arc::new(settings),
         })
+    }
+}
+
+impl AppState {
+    /// Takes the keys of the files in place of those that it has.
+    pub(crate) fn reload_keys(&self) -> anyhow::Result<()> {
+        let keys = KeyRing::read(&self.settings.auth)?;
+        // First what verifies: nothing is signed that would be refused here.
+        self.authenticator.replace_keys(keys.verifying.iter().map(Vec::as_slice));
+        self.issuer.replace_keys(&keys, self.clock.now())
     }
 }
 

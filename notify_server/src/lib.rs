@@ -24,9 +24,15 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
-use anyhow::ensure;
 use axum::Router;
-use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
+use chat_core::{
+    api::Api,
+    caller::Authenticator,
+    clock::Clock,
+    problem::Problem,
+    renewal,
+    token::{KeyError, TokenVerifier, read_public_keys},
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +55,8 @@ impl App {
     /// # Errors
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        settings.problems_of_start().none()?;
         let auth = &settings.auth;
-        ensure!(!auth.public_key_file.as_os_str().is_empty(), "auth.public_key_file is not set");
         let verifier = TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?;
         let pool = settings.database.pool("notify_server")?;
         let listen = settings.database.listen_options("notify_server")?;
@@ -63,6 +69,16 @@ impl App {
         let following = intake::follow(feed, listen, ring_limits, to_hub);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
+
+        let file = settings.auth.public_key_file.clone();
+        let renewing = renewal::follow(vec![file.clone()], {
+            let authenticator = authenticator.clone();
+            move || {
+                authenticator.replace_keys(read_public_keys(&file)?.iter().map(Vec::as_slice));
+                Ok::<_, KeyError>(())
+            }
+        });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
