@@ -2,6 +2,7 @@
 
 pub mod config;
 mod database;
+pub mod doctor;
 pub mod epoch;
 pub mod keys;
 pub mod openapi;

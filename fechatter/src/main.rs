@@ -10,6 +10,7 @@ use chat_core::{clock::Clock, http::listen::raise_file_limit, http::listen::shut
 use clap::{Parser, Subcommand};
 use fechatter::{
     config::{self, ConfigCommand},
+    doctor::{self, DoctorOptions},
     epoch,
     keys::{self, KeysCommand},
     openapi, permissions,
@@ -47,6 +48,8 @@ enum Command {
     Openapi,
     /// Print who may do what.
     Permissions,
+    /// Look whether all is well: settings, keys, disk, the database's schema, log and rows.
+    Doctor(DoctorOptions),
     /// Check the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -81,6 +84,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             schema::run(&settings.database, options).await
         }
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
+        Command::Doctor(options) => doctor::run(file.as_deref(), &Clock::system(), options).await,
         Command::Config(command) => config::run(named, &command),
         Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command),
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,

@@ -14,6 +14,7 @@ use sqlx::{
 };
 
 pub use self::store::Applied;
+pub(crate) use self::store::checksums;
 
 /// How to migrate.
 #[derive(Clone, Copy, Debug, Default, Args)]

@@ -11,13 +11,24 @@ pub struct Applied {
     pub description: String,
 }
 
-/// The migrations that were applied, in their order. Their table is the migrator's own, so it is not there when
-/// queries are checked.
+/// The migrator's own table is made with the first migration, so it is not there when queries are checked.
+async fn begun(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(connection).await
+}
+
+/// The migrations that were applied, with their checksums.
+pub(crate) async fn checksums(connection: &mut PgConnection) -> sqlx::Result<Vec<(i64, Vec<u8>)>> {
+    if !begun(connection).await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version")
+        .fetch_all(connection)
+        .await
+}
+
+/// The migrations that were applied, in their order.
 pub(super) async fn applied(connection: &mut PgConnection) -> sqlx::Result<Vec<Applied>> {
-    let there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !there {
+    if !begun(connection).await? {
         return Ok(Vec::new());
     }
     sqlx::query_as("select version, description from _sqlx_migrations where success order by version")
