@@ -22,3 +22,6 @@ begin
     perform make_event_partition(last_value + n * event_partition_size())
     from events_id_seq, generate_series(0, 2) n;
 end $$;
+
+-- Which key signed the token that asked for the ticket: the stream ends when that key is removed.
+alter table stream_tickets add column signed_by bigint;

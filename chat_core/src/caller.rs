@@ -17,7 +17,7 @@ use crate::{
     ids::{SessionId, UserId},
     problem::Problem,
     store,
-    token::{Claims, TokenVerifier},
+    token::{KeyMark, TokenVerifier, Verified},
 };
 
 /// The upper bound for a revocation that the event feed has not told yet.
@@ -33,6 +33,7 @@ pub struct Caller {
     user_id: UserId,
     session_id: SessionId,
     token_expires_at: DateTime<Utc>,
+    key: KeyMark,
 }
 
 impl Caller {
@@ -53,6 +54,12 @@ impl Caller {
     pub fn token_expires_at(&self) -> DateTime<Utc> {
         self.token_expires_at
     }
+
+    /// Which key signed the token.
+    #[must_use]
+    pub fn key(&self) -> KeyMark {
+        self.key
+    }
 }
 
 /// Tokens remembered; the rest are verified again.
@@ -60,10 +67,10 @@ const TOKENS: u64 = 100_000;
 /// How long a verified token is remembered at most; its own end counts all the same.
 const TOKEN_TTL: Duration = Duration::from_mins(15);
 
-/// What a token said, and with which keys it was verified.
+/// A token that was verified, and when by the count of removed keys.
 #[derive(Clone)]
-struct Verified {
-    claims: Arc<Claims>,
+struct Remembered {
+    verified: Arc<Verified>,
     generation: u64,
 }
 
@@ -72,7 +79,7 @@ struct Verified {
 pub struct Authenticator {
     verifier: Arc<TokenVerifier>,
     /// Tokens that were verified, by their SHA-256: to verify a signature costs far more.
-    verified: Cache<[u8; 32], Verified>,
+    verified: Cache<[u8; 32], Remembered>,
     sessions: Cache<(SessionId, UserId), bool>,
     pool: PgPool,
     clock: Clock,
@@ -97,7 +104,8 @@ impl Authenticator {
     /// 401 for a token that is not accepted or whose session has ended; 503 when the database cannot tell.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Problem> {
         let now = self.clock.now();
-        let claims = self.claims(token, now).await.ok_or_else(Problem::unauthorized)?;
+        let verified = self.verified(token, now).await.ok_or_else(Problem::unauthorized)?;
+        let claims = &verified.claims;
         let active = self
             .sessions
             .try_get_with(
@@ -113,29 +121,35 @@ impl Authenticator {
             return Err(Problem::unauthorized());
         }
         let token_expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(now);
-        Ok(Caller { user_id: claims.sub, session_id: claims.sid, token_expires_at })
+        Ok(Caller { user_id: claims.sub, session_id: claims.sid, token_expires_at, key: verified.key })
     }
 
     /// What a bearer token says, for callers whose session is looked up by other means. Not remembered.
     ///
     /// # Errors
     /// 401 for a token that is not accepted.
-    pub fn verify(&self, token: &str) -> Result<Claims, Problem> {
+    pub fn verify(&self, token: &str) -> Result<Verified, Problem> {
         self.verifier.verify(token, self.clock.now()).ok_or_else(Problem::unauthorized)
     }
 
-    async fn claims(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Claims>> {
+    async fn verified(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Verified>> {
         let hash: [u8; 32] = Sha256::digest(token).into();
         // Read first: a key that is removed meanwhile makes another generation.
         let generation = self.verifier.generation();
-        if let Some(verified) = self.verified.get(&hash).await
-            && verified.generation == generation
+        if let Some(Remembered { verified, generation: then }) = self.verified.get(&hash).await
+            && then == generation
         {
-            return verified.claims.in_force(now).then_some(verified.claims);
+            return verified.claims.in_force(now).then_some(verified);
         }
-        let claims = Arc::new(self.verifier.verify(token, now)?);
-        self.verified.insert(hash, Verified { claims: Arc::clone(&claims), generation }).await;
-        Some(claims)
+        let verified = Arc::new(self.verifier.verify(token, now)?);
+        self.verified.insert(hash, Remembered { verified: Arc::clone(&verified), generation }).await;
+        Some(verified)
+    }
+
+    /// Whether tokens that this key signed are still accepted.
+    #[must_use]
+    pub fn knows(&self, key: KeyMark) -> bool {
+        self.verifier.knows(key)
     }
 
     /// Puts these public keys in place of the ones that tokens were verified with.

@@ -60,8 +60,28 @@ pub struct TokenVerifier {
 
 /// The public keys of one moment.
 struct VerifyingKeys {
-    by_id: HashMap<String, DecodingKey>,
+    by_id: HashMap<String, (KeyMark, DecodingKey)>,
     generation: u64,
+}
+
+/// Which key signed a token, to keep with what the token opened: the first bytes of the key's thumbprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyMark(pub i64);
+
+impl KeyMark {
+    fn of(public_key: &[u8]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = thumbprint(public_key);
+        Self(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// What a verified token says, and which key signed it.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// By which key.
+    pub key: KeyMark,
 }
 
 /// Why the public key could not be used.
@@ -138,15 +158,21 @@ impl TokenVerifier {
 
     /// The claims of a token that is signed by a known key, for us, and in force at `now`.
     #[must_use]
-    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Verified> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.typ.as_deref() != Some(TOKEN_TYPE) {
             return None;
         }
         let keys = self.current();
-        let key = keys.by_id.get(header.kid.as_deref()?)?;
+        let (mark, key) = keys.by_id.get(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
-        claims.in_force(now).then_some(claims)
+        claims.in_force(now).then_some(Verified { claims, key: *mark })
+    }
+
+    /// Whether a key still counts.
+    #[must_use]
+    pub fn knows(&self, key: KeyMark) -> bool {
+        self.current().by_id.values().any(|(mark, _)| *mark == key)
     }
 
     fn current(&self) -> Arc<VerifyingKeys> {
@@ -154,8 +180,9 @@ impl TokenVerifier {
     }
 }
 
-fn by_id<'key>(keys: impl IntoIterator<Item = &'key [u8]>) -> HashMap<String, DecodingKey> {
-    keys.into_iter().map(|key| (key_id(key), DecodingKey::from_ed_der(key))).collect()
+fn by_id<'key>(keys: impl IntoIterator<Item = &'key [u8]>) -> HashMap<String, (KeyMark, DecodingKey)> {
+    let keys = keys.into_iter();
+    keys.map(|key| (key_id(key), (KeyMark::of(key), DecodingKey::from_ed_der(key)))).collect()
 }
 
 /// The Ed25519 public keys of a PEM file, of 32 bytes each; at least one.
@@ -184,9 +211,12 @@ pub fn ed25519_public_key(spki: &[u8]) -> Option<&[u8]> {
 /// The key's id: its JWK thumbprint (RFC 7638; RFC 8037, appendix A.3).
 #[must_use]
 pub fn key_id(public_key: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(thumbprint(public_key))
+}
+
+fn thumbprint(public_key: &[u8]) -> [u8; 32] {
     let x = BASE64_URL_SAFE_NO_PAD.encode(public_key);
-    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(jwk))
+    Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)).into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use fechatter_tests::{Actor, Site, program::Program};
+use fechatter_tests::{Actor, Site, Stream, program::Program};
 use serde_json::json;
 use tokio::{task::JoinHandle, time::sleep};
 
@@ -131,10 +131,21 @@ async fn a_rotation_refuses_nobody_and_a_removed_key_opens_nothing() {
         stream.expect_message("across the rotation").await;
     }
 
+    // Those that were opened by the new key, or by a ticket that it signed, outlive the old one.
+    let mut new_streams = vec![fresh.stream(None).await];
+    let ticket = async |actor: &Actor| {
+        let answer = actor.act("/api/notifications/ticket").await.expect(201);
+        answer["ticket"].as_str().expect("a ticket").to_owned()
+    };
+    let opened = ticket(&fresh).await;
+    new_streams.push(Stream::open_with_ticket(&fresh, &opened, "").await);
+    let opened = ticket(&ann).await;
+    streams.push(Stream::open_with_ticket(&ann, &opened, "").await);
+
     // The old key stays for as long as tokens of it may be in use.
     let said = keys(&site, &["prune"]);
     assert!(said.contains("nothing was removed"), "{said}");
-    let load = Load::start(fresh.clone(), servers.clone());
+    let load = Load::start(site.sign_up("eve").await, servers.clone());
     assert!(keys(&site, &["prune", "--now"]).contains("Removed 1"));
     for server in &servers {
         let old = ann.at(server.rest, server.notify);
@@ -153,8 +164,15 @@ async fn a_rotation_refuses_nobody_and_a_removed_key_opens_nothing() {
             }
         }
     }
+    for stream in &mut streams {
+        assert_eq!(stream.until("bye").await.data["reason"], "token_expired");
+    }
     sleep(Duration::from_secs(1)).await;
     load.end().await;
+    fresh.send(&chat, "after the removal").await;
+    for stream in &mut new_streams {
+        stream.expect_message("after the removal").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,8 +179,8 @@ mod tests {
         let now = DateTime::from_timestamp(1_800_000_000, 0).ok_or("no time")?;
         let (user, session) = (UserId::new(), SessionId::new());
         let (token, expires_at) = Issuer::from_settings(&auth)?.issue(user, session, now)?;
-        let claims =
-            TokenVerifier::from_file(public, &auth.tokens)?.verify(&token, now).ok_or("not verified")?;
+        let verifier = TokenVerifier::from_file(public, &auth.tokens)?;
+        let claims = verifier.verify(&token, now).ok_or("not verified")?.claims;
         assert_eq!((claims.sub, claims.sid, claims.exp), (user, session, expires_at.timestamp()));
 
         let before = fs::read_to_string(private)?;
