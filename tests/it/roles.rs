@@ -167,9 +167,7 @@ async fn the_last_partition_is_followed_by_others_under_the_servers_role() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_follow_every_migration_and_what_was_given_by_hand_goes() {
-    let url = cluster::empty_database().await;
-    // Some other test's database has made the roles, or this one does.
-    cluster::fresh_database().await;
+    let url = cluster::owned_database().await;
     let folder = tempfile::tempdir().expect("a folder");
     let variables = [("FECHATTER_DATABASE__URL", url.as_str())];
     let migrate = |arguments: &[&str]| {
@@ -181,7 +179,7 @@ async fn the_rights_follow_every_migration_and_what_was_given_by_hand_goes() {
     assert!(said.contains("fechatter_server, notify_server"), "{said}");
     let mut owner = PgConnection::connect(&url).await.expect("a connection");
     let by_hand = "grant all on users to notify_server; grant select on users to public";
-    sqlx::raw_sql(by_hand).execute(&mut owner).await.expect("a superuser");
+    sqlx::raw_sql(by_hand).execute(&mut owner).await.expect("the owner");
     let mut server = as_role("notify_server", &url).await;
     assert_eq!(run(&mut server, "select email from users").await, Ok(()));
     migrate(&["migrate"]);

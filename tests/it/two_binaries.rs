@@ -16,9 +16,7 @@ fn clients(program: &mut Program) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_serve_one_database_and_notify_needs_only_the_public_key() {
-    let url = cluster::empty_database().await;
-    // Makes the roles, with a login.
-    cluster::fresh_database().await;
+    let url = cluster::owned_database().await;
     let folder = tempfile::tempdir().expect("a folder");
     let (private, public) = make_key_files(&folder.path().join("keys")).expect("keys");
     let secret = |name: &str, url: String| {

@@ -45,6 +45,22 @@ pub fn as_role(role: &str, url: &str) -> String {
     format!("postgres://{role}:test@{place}")
 }
 
+/// The URL of an empty database, as its owner, who may do nothing else; the servers' roles are there.
+pub async fn owned_database() -> String {
+    let database = fresh_database().await;
+    let name = format!("owner_{}", Uuid::new_v4().simple());
+    let mut connection = connect("postgres").await;
+    for statement in [
+        format!("create role {name} login password 'test' nosuperuser nocreaterole"),
+        format!("create database {name} owner {name} template template0"),
+    ] {
+        connection.execute(AssertSqlSafe(statement)).await.expect("a superuser");
+    }
+    let (way, parameters) = database.split_once('?').expect("the socket's folder");
+    let (place, _) = way.rsplit_once('/').expect("a database");
+    as_role(&name, &format!("{place}/{name}?{parameters}"))
+}
+
 /// The URL of an empty database.
 pub async fn empty_database() -> String {
     let name = format!("test_{}", Uuid::new_v4().simple());

@@ -6,30 +6,34 @@ declare
         select rolname from pg_roles where rolname in ('fechatter_server', 'notify_server')
     );
     role text;
-    routine regprocedure;
+    thing text;
 begin
     if ours = '{}' then
         return;
     end if;
 
-    -- Nobody has anything by being somebody.
+    -- Nobody has anything by being somebody, nor what an earlier version or a hand gave. What other owners or
+    -- extensions keep in the schema is not ours to take.
     execute format('revoke all on database %I from public', current_database());
     revoke all on schema public from public;
-    revoke all on all tables in schema public from public;
-    revoke all on all sequences in schema public from public;
-    for routine in
-        select p.oid from pg_proc p
+    for thing in
+        select case when c.relkind = 'S' then 'sequence ' else 'table ' end || c.oid::regclass
+        from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'S')
+            and c.relowner = current_user::regrole
+            and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
+        union all
+        select 'routine ' || p.oid::regprocedure from pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.proowner = current_user::regrole
             and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
     loop
-        execute format('revoke all on routine %s from public', routine);
+        execute format('revoke all on %s from public', thing);
+        foreach role in array ours loop
+            execute format('revoke all on %s from %I', thing, role);
+        end loop;
     end loop;
 
     foreach role in array ours loop
-        -- What an earlier version gave.
-        execute format('revoke all on all tables in schema public from %I', role);
-        execute format('revoke all on all sequences in schema public from %I', role);
-        execute format('revoke all on all routines in schema public from %I', role);
         execute format('revoke all on schema public from %I', role);
         execute format('grant connect on database %I to %I', current_database(), role);
         execute format('grant usage on schema public to %I', role);
