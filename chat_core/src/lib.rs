@@ -15,6 +15,7 @@ pub mod permission;
 pub mod problem;
 pub mod pulse;
 pub mod readiness;
+pub mod renewal;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -4,6 +4,14 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// Whether `filter` is a list of directives that [`init`] understands.
+///
+/// # Errors
+/// Which one it does not.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| format!("log.filter: {error}"))
+}
+
 /// Sends logs to standard error; `RUST_LOG` overrides `default` (an `EnvFilter` directive list).
 ///
 /// A second call changes nothing.

@@ -6,13 +6,15 @@ use std::{
     process::ExitCode,
 };
 
-use chat_core::{
-    clock::Clock, database::MIGRATOR, http::listen::raise_file_limit, http::listen::shutdown_on_signal,
-    telemetry,
-};
+use chat_core::{clock::Clock, http::listen::raise_file_limit, http::listen::shutdown_on_signal, telemetry};
 use clap::{Parser, Subcommand};
 use fechatter::{
-    epoch, openapi, permissions,
+    config::{self, ConfigCommand},
+    doctor::{self, DoctorOptions},
+    epoch,
+    keys::{self, KeysCommand},
+    openapi, permissions,
+    schema::{self, MigrateOptions},
     up::Site,
     user::{self, UserCommand},
 };
@@ -38,14 +40,22 @@ struct Arguments {
 enum Command {
     /// Start everything: a private PostgreSQL, unless a database is named, and both servers on one port.
     Up,
-    /// Bring the database's schema up to date.
-    Migrate,
+    /// Bring the database's schema up to date, and the rights of the servers' roles.
+    Migrate(MigrateOptions),
     /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
     RotateEpoch,
     /// Print the OpenAPI document.
     Openapi,
     /// Print who may do what.
     Permissions,
+    /// Look whether all is well: settings, keys, disk, the database's schema, log and rows.
+    Doctor(DoctorOptions),
+    /// Check the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make, list, rotate and prune the keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// List, suspend, restore and delete accounts.
     #[command(subcommand)]
     User(UserCommand),
@@ -63,12 +73,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let file = arguments.config.or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
+    let named = arguments.config;
+    let file = named.clone().or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
     let settings = || Settings::read(file.as_deref());
     match arguments.command.unwrap_or(Command::Up) {
         Command::Up => up(settings()?).await,
-        Command::Migrate => migrate(&settings()?).await,
+        Command::Migrate(options) => {
+            let settings = settings()?;
+            telemetry::init(&settings.log.filter);
+            schema::run(&settings.database, options).await
+        }
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
+        Command::Doctor(options) => doctor::run(file.as_deref(), &Clock::system(), options).await,
+        Command::Config(command) => config::run(named, &command),
+        Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command),
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
@@ -86,13 +104,4 @@ async fn up(settings: Settings) -> anyhow::Result<()> {
     let site = site?;
     writeln!(io::stdout(), "{site}")?;
     site.serve().await
-}
-
-async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.filter);
-    // Migrations may take their time: no statement limit.
-    let pool = settings.database.pool_without_limits("fechatter migrate")?;
-    MIGRATOR.run(&pool).await?;
-    writeln!(io::stdout(), "The schema is up to date.")?;
-    Ok(())
 }

@@ -3,17 +3,27 @@
 use std::path::{Path, PathBuf};
 
 use chat_core::{
-    database::DatabaseSettings, http::listen::ListenSettings, limits::Allowance, settings, token::TokenNames,
+    database::{DatabaseSettings, SettingsError},
+    http::listen::ListenSettings,
+    limits::Allowance,
+    settings::{self, Problems},
+    telemetry,
+    token::TokenNames,
 };
-use serde::Deserialize;
+use chrono::TimeDelta;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 
-use crate::auth::passwords::PASSWORD_MIN;
+use crate::auth::{
+    issuer::key_files::KeyRing,
+    passwords::{PASSWORD_MIN, Passwords},
+};
 
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("../../app.yml");
 
 /// Everything that can be set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where to listen.
@@ -35,13 +45,15 @@ pub struct Settings {
 }
 
 /// Passwords, tokens and sessions.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {
     /// The signing key, in PEM.
     pub private_key_file: PathBuf,
     /// The public keys that verify, in PEM; empty: that of the signing key.
     pub public_key_file: PathBuf,
+    /// For how long a new key of a running site is left alone, in seconds.
+    pub new_key_delay_s: u32,
     /// Whom tokens are by and for.
     pub tokens: TokenNames,
     /// The life of an access token, in minutes.
@@ -69,7 +81,7 @@ pub struct AuthSettings {
 }
 
 /// Limits on requests.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
     /// How long a request may take, in seconds.
@@ -95,7 +107,7 @@ pub struct LimitSettings {
 }
 
 /// The event log.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventSettings {
     /// How long events are kept, in hours.
@@ -103,7 +115,7 @@ pub struct EventSettings {
 }
 
 /// Chats.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatSettings {
     /// After how many days a deleted chat is purged.
@@ -113,7 +125,7 @@ pub struct ChatSettings {
 }
 
 /// Logs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
     /// `EnvFilter` directives.
@@ -125,26 +137,80 @@ impl Settings {
     ///
     /// # Errors
     /// What [`settings::read`] finds, and values outside their range.
-    pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn read(file: Option<&Path>) -> Result<Self, Problems> {
         let settings: Self = settings::read(DEFAULTS, file, "FECHATTER")?;
-        let auth = &settings.auth;
-        anyhow::ensure!(
-            (PASSWORD_MIN..=64).contains(&auth.password_min_length),
-            "auth.password_min_length must be from 8 to 64"
-        );
-        anyhow::ensure!(auth.access_token_minutes >= 1, "auth.access_token_minutes must be at least 1");
-        anyhow::ensure!(auth.sessions_per_person >= 1, "auth.sessions_per_person must be at least 1");
-        anyhow::ensure!(settings.limits.request_s >= 1, "limits.request_s must be at least 1");
-        anyhow::ensure!(
-            settings.limits.requests_in_flight >= 1,
-            "limits.requests_in_flight must be at least 1"
-        );
-        anyhow::ensure!(settings.events.retention_hours >= 1, "events.retention_hours must be at least 1");
-        // A stream that resumes from before the deletion needs to know who was in the chat.
-        anyhow::ensure!(
-            u64::from(settings.chats.purge_after_days) * 24 > u64::from(settings.events.retention_hours),
-            "chats.purge_after_days must be longer than events.retention_hours"
-        );
+        settings.problems().none()?;
         Ok(settings)
+    }
+
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn problems(&self) -> Problems {
+        let mut problems = Problems::default();
+        self.server.check(&mut problems);
+        self.database.check(&mut problems);
+        self.auth.check(&mut problems);
+        let request = (1..=600).contains(&self.limits.request_s);
+        problems.unless(request, "limits.request_s must be from 1 to 600");
+        let in_flight = self.limits.requests_in_flight >= 1;
+        problems.unless(in_flight, "limits.requests_in_flight must be at least 1");
+        let retention = (1..=8760).contains(&self.events.retention_hours);
+        problems.unless(retention, "events.retention_hours must be from 1 to 8760");
+        // A stream that resumes from before the deletion needs to know who was in the chat.
+        problems.unless(
+            u64::from(self.chats.purge_after_days) * 24 > u64::from(self.events.retention_hours),
+            "chats.purge_after_days must be longer than events.retention_hours",
+        );
+        let memory = self.chats.list_cache_mib <= 1024 * 1024;
+        problems.unless(memory, "chats.list_cache_mib must be at most 1048576");
+        problems.note(telemetry::check_filter(&self.log.filter));
+        problems
+    }
+
+    /// What keeps `fechatter_server` from starting: a database or keys that are missing or of no use.
+    #[must_use]
+    pub fn problems_of_start(&self) -> Problems {
+        let mut problems = Problems::default();
+        if self.database.url.expose_secret().is_empty() {
+            problems.note::<()>(Err(SettingsError::Missing));
+        }
+        problems.note(KeyRing::read(&self.auth));
+        problems
+    }
+}
+
+impl AuthSettings {
+    fn check(&self, problems: &mut Problems) {
+        self.tokens.check(problems);
+        for (setting, value, range) in [
+            ("new_key_delay_s", self.new_key_delay_s, 0..=86_400),
+            ("access_token_minutes", self.access_token_minutes, 1..=1440),
+            ("refresh_grace_s", self.refresh_grace_s, 0..=300),
+            ("session_idle_days", self.session_idle_days, 1..=3650),
+            ("session_days", self.session_days, 1..=3650),
+            ("sessions_per_person", self.sessions_per_person, 1..=10_000),
+        ] {
+            let (from, to) = (range.start(), range.end());
+            let line = format!("auth.{setting} must be from {from} to {to}");
+            problems.unless(range.contains(&value), &line);
+        }
+        problems.unless(
+            (PASSWORD_MIN..=64).contains(&self.password_min_length),
+            "auth.password_min_length must be from 8 to 64",
+        );
+        problems.note(Passwords::new(self));
+        problems.unless(self.hashing_wait_ms <= 60_000, "auth.hashing_wait_ms must be at most 60000");
+    }
+
+    /// How long an access token is good for.
+    #[must_use]
+    pub fn access_token_life(&self) -> TimeDelta {
+        TimeDelta::minutes(self.access_token_minutes.into())
+    }
+
+    /// For how long a new key is left alone.
+    #[must_use]
+    pub fn new_key_delay(&self) -> TimeDelta {
+        TimeDelta::seconds(self.new_key_delay_s.into())
     }
 }

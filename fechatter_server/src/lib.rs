@@ -23,7 +23,7 @@ pub mod watch;
 pub mod workspaces;
 
 use axum::Router;
-use chat_core::{api::Api, clock::Clock, readiness::Readiness};
+use chat_core::{api::Api, clock::Clock, readiness::Readiness, renewal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Settings, state::AppState};
@@ -39,13 +39,21 @@ impl App {
     /// # Errors
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        settings.problems_of_start().none()?;
         let listen = settings.database.listen_options("fechatter_server")?;
         let feed = settings.database.pool_of_one("fechatter_server feed")?;
         let state = AppState::new(settings, clock, shutdown)?;
         let watching = watch::follow(state.clone(), feed, listen);
         let keeping = housekeeping::run(state.clone());
+        let auth = &state.settings.auth;
+        let files = vec![auth.private_key_file.clone(), auth.public_key_file.clone()];
+        let renewing = renewal::follow(files, {
+            let state = state.clone();
+            move || state.reload_keys()
+        });
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
         Ok(Self { state })
     }
 

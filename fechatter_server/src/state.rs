@@ -11,7 +11,10 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{issuer::Issuer, passwords::Passwords},
+    auth::{
+        issuer::{Issuer, key_files::KeyRing},
+        passwords::Passwords,
+    },
     chats::views::cache::ChatLists,
     config::Settings,
     limits::Limits,
@@ -62,12 +65,9 @@ impl AppState {
     ) -> anyhow::Result<Self> {
         let pool = settings.database.pool("fechatter_server")?;
         let auth = &settings.auth;
-        let issuer = Issuer::from_settings(auth)?;
-        let verifier = if auth.public_key_file.as_os_str().is_empty() {
-            TokenVerifier::new([issuer.public_key()], &auth.tokens)
-        } else {
-            TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?
-        };
+        let keys = KeyRing::read(auth)?;
+        let issuer = Issuer::new(&keys, auth)?;
+        let verifier = TokenVerifier::new(keys.verifying.iter().map(Vec::as_slice), &auth.tokens);
         let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
         let log_tail = LogTail::start(settings.database.pool_of_one("fechatter_server log")?);
         let pulse = settings.database.pulse("fechatter_server pulse", shutdown)?;
@@ -96,6 +96,16 @@ impl Deref for AppState {
 
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+impl AppState {
+    /// Takes the keys of the files in place of those that it has.
+    pub(crate) fn reload_keys(&self) -> anyhow::Result<()> {
+        let keys = KeyRing::read(&self.settings.auth)?;
+        // First what verifies: nothing is signed that would be refused here.
+        self.authenticator.replace_keys(keys.verifying.iter().map(Vec::as_slice));
+        self.issuer.replace_keys(&keys, self.clock.now())
     }
 }
 

@@ -5,11 +5,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::ensure;
 use chat_core::{
-    database::DatabaseSettings, http::listen::ListenSettings, limits::Allowance, settings, token::TokenNames,
+    database::{DatabaseSettings, SettingsError},
+    http::listen::ListenSettings,
+    limits::Allowance,
+    settings::{self, Problems},
+    telemetry,
+    token::{TokenNames, read_public_keys},
 };
-use serde::Deserialize;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 
 use crate::{hub::QueueLimits, ring::RingLimits};
 
@@ -17,7 +22,7 @@ use crate::{hub::QueueLimits, ring::RingLimits};
 pub const DEFAULTS: &str = include_str!("../../notify.yml");
 
 /// Everything that can be set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where to listen.
@@ -35,7 +40,7 @@ pub struct Settings {
 }
 
 /// Tokens.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {
     /// The public keys that verify, in PEM.
@@ -45,7 +50,7 @@ pub struct AuthSettings {
 }
 
 /// The event streams.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamSettings {
     /// Between pings of an idle stream, in seconds, give or take a fifth.
@@ -65,7 +70,7 @@ pub struct StreamSettings {
 }
 
 /// Limits on requests.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
     /// How long a request may take, in seconds; streams are none.
@@ -81,7 +86,7 @@ pub struct LimitSettings {
 }
 
 /// Logs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
     /// `EnvFilter` directives.
@@ -93,12 +98,43 @@ impl Settings {
     ///
     /// # Errors
     /// What [`settings::read`] finds, and values outside their range.
-    pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn read(file: Option<&Path>) -> Result<Self, Problems> {
         let settings: Self = settings::read(DEFAULTS, file, "NOTIFY")?;
-        settings.stream.validate()?;
-        ensure!(settings.limits.requests_in_flight >= 1, "limits.requests_in_flight must be at least 1");
-        ensure!(settings.limits.request_s >= 1, "limits.request_s must be at least 1");
+        settings.problems().none()?;
         Ok(settings)
+    }
+
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn problems(&self) -> Problems {
+        let mut problems = Problems::default();
+        self.server.check(&mut problems);
+        self.database.check(&mut problems);
+        self.auth.tokens.check(&mut problems);
+        self.stream.check(&mut problems);
+        let request = (1..=600).contains(&self.limits.request_s);
+        problems.unless(request, "limits.request_s must be from 1 to 600");
+        let in_flight = self.limits.requests_in_flight >= 1;
+        problems.unless(in_flight, "limits.requests_in_flight must be at least 1");
+        problems.note(telemetry::check_filter(&self.log.filter));
+        problems
+    }
+
+    /// What keeps `notify_server` from starting: a database or keys that are missing or of no use.
+    #[must_use]
+    pub fn problems_of_start(&self) -> Problems {
+        let mut problems = Problems::default();
+        if self.database.url.expose_secret().is_empty() {
+            problems.note::<()>(Err(SettingsError::Missing));
+        }
+        let keys = &self.auth.public_key_file;
+        if keys.as_os_str().is_empty() {
+            problems
+                .unless(false, "auth.public_key_file is not set: name the keys that verify access tokens");
+        } else {
+            problems.note(read_public_keys(keys));
+        }
+        problems
     }
 
     /// How long open streams may take to end.
@@ -109,15 +145,15 @@ impl Settings {
 }
 
 impl StreamSettings {
-    fn validate(&self) -> anyhow::Result<()> {
-        ensure!((1..=3600).contains(&self.heartbeat_s), "stream.heartbeat_s must be from 1 to 3600");
-        ensure!(self.queue_events >= 1, "stream.queue_events must be at least 1");
-        ensure!(self.queue_bytes >= 1024, "stream.queue_bytes must be at least 1024");
-        ensure!(self.ring_events >= 1, "stream.ring_events must be at least 1");
-        ensure!(self.ring_bytes >= 1024, "stream.ring_bytes must be at least 1024");
-        ensure!(self.replay_max >= 0, "stream.replay_max must not be negative");
-        ensure!(self.replay_concurrency >= 1, "stream.replay_concurrency must be at least 1");
-        Ok(())
+    fn check(&self, problems: &mut Problems) {
+        let heartbeat = (1..=3600).contains(&self.heartbeat_s);
+        problems.unless(heartbeat, "stream.heartbeat_s must be from 1 to 3600");
+        problems.unless(self.queue_events >= 1, "stream.queue_events must be at least 1");
+        problems.unless(self.queue_bytes >= 1024, "stream.queue_bytes must be at least 1024");
+        problems.unless(self.ring_events >= 1, "stream.ring_events must be at least 1");
+        problems.unless(self.ring_bytes >= 1024, "stream.ring_bytes must be at least 1024");
+        problems.unless(self.replay_max >= 0, "stream.replay_max must not be negative");
+        problems.unless(self.replay_concurrency >= 1, "stream.replay_concurrency must be at least 1");
     }
 
     /// How much may wait for one connection.

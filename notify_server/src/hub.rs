@@ -118,7 +118,8 @@ impl Hub {
                 }
                 _ = wheel.tick() => {
                     let position = self.position.borrow().clone();
-                    for user in self.connections.look_after(self.clock.now(), position) {
+                    let known = |key| self.authenticator.knows(key);
+                    for user in self.connections.look_after(self.clock.now(), position, known) {
                         self.directory.disconnect(user);
                     }
                 }

@@ -26,7 +26,6 @@ pub mod ticket;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::ensure;
 use axum::Router;
 use chat_core::{
     api::Api,
@@ -36,7 +35,8 @@ use chat_core::{
     http::{capacity::Capacity, client_address::Locator},
     limits::{Allowance, Gate, Limit},
     readiness::{Health, Readiness},
-    token::TokenVerifier,
+    renewal,
+    token::{KeyError, TokenVerifier, read_public_keys},
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +60,8 @@ impl App {
     /// # Errors
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        settings.problems_of_start().none()?;
         let auth = &settings.auth;
-        ensure!(!auth.public_key_file.as_os_str().is_empty(), "auth.public_key_file is not set");
         let verifier = TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?;
         let pool = settings.database.pool("notify_server")?;
         let listen = settings.database.listen_options("notify_server")?;
@@ -76,6 +76,16 @@ impl App {
         let following = intake::follow(feed, listen, progress.clone(), ring_limits, to_hub, said);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, ephemeral, shutdown.clone(), settings.drain()));
+
+        let file = settings.auth.public_key_file.clone();
+        let renewing = renewal::follow(vec![file.clone()], {
+            let authenticator = authenticator.clone();
+            move || {
+                authenticator.replace_keys(read_public_keys(&file)?.iter().map(Vec::as_slice));
+                Ok::<_, KeyError>(())
+            }
+        });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);

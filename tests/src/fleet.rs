@@ -8,7 +8,7 @@ use rand::{RngExt, rngs::StdRng};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Actor, program::Program, proxy::Proxy};
+use crate::{Actor, cluster, program::Program, proxy::Proxy};
 
 /// Servers of each kind.
 const EACH: usize = 2;
@@ -43,16 +43,18 @@ pub struct Post {
 }
 
 impl Fleet {
-    /// Starts the fleet on a database; `settings` are further variables, by their whole names.
+    /// Starts the fleet on a database with [`cluster::bring_schema`], each kind under its own role; `settings` are further variables, by their whole names.
     pub async fn start(url: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (private, public) = make_key_files(folder.path()).expect("keys");
         let private = private.to_str().expect("text");
         let public = public.to_str().expect("text");
+        let (as_rest, as_notify) =
+            (cluster::as_role("fechatter_server", url), cluster::as_role("notify_server", url));
         let rest = [
             ("FECHATTER_SERVER__PORT", "0"),
             ("FECHATTER_SERVER__ADMIN_PORT", "0"),
-            ("FECHATTER_DATABASE__URL", url),
+            ("FECHATTER_DATABASE__URL", as_rest.as_str()),
             ("FECHATTER_DATABASE__MAX_CONNECTIONS", "6"),
             ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private),
             ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
@@ -64,7 +66,7 @@ impl Fleet {
         let notify = [
             ("NOTIFY_SERVER__PORT", "0"),
             ("NOTIFY_SERVER__ADMIN_PORT", "0"),
-            ("NOTIFY_DATABASE__URL", url),
+            ("NOTIFY_DATABASE__URL", as_notify.as_str()),
             ("NOTIFY_DATABASE__MAX_CONNECTIONS", "4"),
             ("NOTIFY_AUTH__PUBLIC_KEY_FILE", public),
             ("NOTIFY_LIMITS__ENABLED", "false"),

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod room;
 pub mod site;
 pub mod stream;
+pub mod tls_postgres;
 pub mod witness;
 pub mod workload;
 

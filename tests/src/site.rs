@@ -78,10 +78,17 @@ impl Site {
         Self::start_with(|_, _| {}).await
     }
 
-    /// A site whose settings `change` has changed.
+    /// A site whose settings `change` has changed. Each server has its own role, as it should.
     pub async fn start_with(change: impl FnOnce(&mut Settings, &mut NotifySettings)) -> Self {
         let database_url = cluster::fresh_database().await;
-        Self::start_on(database_url, change).await
+        let as_role = |role| SecretString::from(cluster::as_role(role, &database_url));
+        let (rest, notify) = (as_role("fechatter_server"), as_role("notify_server"));
+        Self::start_on(database_url, |settings, notify_settings| {
+            settings.database.url = rest;
+            notify_settings.database.url = notify;
+            change(settings, notify_settings);
+        })
+        .await
     }
 
     /// A site on this database.

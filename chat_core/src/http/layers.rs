@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -35,13 +35,15 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 /// Who asked, for the log: known once the token was accepted.
 #[derive(Clone, Default)]
-pub(crate) struct Asker(Arc<OnceLock<UserId>>);
+pub struct Asker(Arc<OnceLock<UserId>>);
 
 impl Asker {
     /// Notes who asked.
-    pub(crate) fn is(&self, user: UserId) {
-        // Proofs build on one another: it may be known already.
-        let _ = self.0.set(user);
+    pub fn is(parts: &Parts, user: UserId) {
+        if let Some(asker) = parts.extensions.get::<Self>() {
+            // Proofs build on one another: it may be known already.
+            let _ = asker.0.set(user);
+        }
     }
 }
 

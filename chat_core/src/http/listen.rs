@@ -3,7 +3,7 @@
 use std::{io, net::ToSocketAddrs, time::Duration};
 
 use axum::Router;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -13,12 +13,13 @@ use super::{
     connection::Patience,
     layers::around,
 };
+use crate::settings::Problems;
 
 /// Connections that may wait to be accepted; with tokio's 128, thousands at once take many seconds.
 const BACKLOG: u32 = 4096;
 
 /// Where to listen.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenSettings {
     /// An address or a host name.
@@ -33,6 +34,16 @@ pub struct ListenSettings {
     pub trusted_proxies: TrustedProxies,
     /// The header in which they give it.
     pub forwarded_header: ForwardedHeader,
+}
+
+impl ListenSettings {
+    /// Notes what is wrong with these settings.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.unless(!self.host.is_empty(), "server.host is not set");
+        let apart = self.port == 0 || self.port != self.admin_port;
+        problems.unless(apart, "server.admin_port must be another port than server.port");
+        problems.unless(self.drain_s <= 3600, "server.drain_s must be at most 3600");
+    }
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
-use chat_core::{event::Position, ids::UserId};
+use chat_core::{event::Position, ids::UserId, token::KeyMark};
 use chrono::{DateTime, Utc};
 use tokio::{task::yield_now, time::Instant};
 
@@ -105,17 +105,23 @@ impl Connections {
         }
     }
 
-    /// Turns the wheel: ends the streams whose token ends, forgets those whose client is gone, gives signs of
+    /// Turns the wheel: ends the streams whose token ends or was signed by a key that is not `known` any more, forgets those whose client is gone, gives signs of
     /// life. Everything up to `position` must have been seen to. Answers who has no subscribed connection any
     /// more.
-    pub(super) fn look_after(&mut self, now: DateTime<Utc>, position: Option<Position>) -> Vec<UserId> {
+    pub(super) fn look_after(
+        &mut self,
+        now: DateTime<Utc>,
+        position: Option<Position>,
+        known: impl Fn(KeyMark) -> bool,
+    ) -> Vec<UserId> {
         let due = self.wheel.turn();
         // Without a position the feed has not begun, and nobody is connected.
         let Some(ping) = position.map(Ping::new) else { return Vec::new() };
         let mut unsubscribed = Vec::new();
         let instant = Instant::now();
         for connection in due {
-            if connection.ends_at <= now {
+            let removed = connection.subscriber.key().is_some_and(|key| !known(key));
+            if connection.ends_at <= now || removed {
                 connection.end(Bye::TokenExpired);
             }
             let after = connection.look_after(instant, &ping).unwrap_or(Duration::MAX);
