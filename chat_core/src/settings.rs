@@ -63,7 +63,7 @@ impl Source for Environment {
 
 /// Settings whose own name ends in `_file`.
 fn is_path_setting(path: &str) -> bool {
-    path.ends_with("_key_file")
+    ["_key_file", "_certificate_file"].iter().any(|end| path.ends_with(end))
 }
 
 fn read_secret(variable: &str, file: &str) -> Result<String, ConfigError> {

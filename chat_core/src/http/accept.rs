@@ -10,7 +10,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::connection::{self, CROWD, Host, Patience};
+use super::{
+    connection::{self, CROWD, Host, Patience},
+    tls::{self, Tls},
+};
 
 /// How long to wait when no more connections can be taken, until some have ended.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -21,15 +24,21 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Tls>,
     patience: Patience,
     shutdown: CancellationToken,
     drain: Duration,
 ) {
     let (open, crowd) = (TaskTracker::new(), Arc::new(Semaphore::new(CROWD)));
-    let host = Arc::new(Host { router, patience, shutdown: shutdown.clone(), open, crowd });
     // Ends what is left when this function does.
     let cut = CancellationToken::new();
     let _cutting = cut.clone().drop_guard();
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    if let Some(tls) = tls {
+        tokio::spawn(cut.clone().run_until_cancelled_owned(tls.follow(tls::LOOK)));
+    }
+    let shared = shutdown.clone();
+    let host = Arc::new(Host { router, tls: acceptor, patience, shutdown: shared, open, crowd });
     while let Some((socket, address)) = shutdown.run_until_cancelled(accept(&listener)).await {
         let serving = connection::serve(socket, address, Arc::clone(&host));
         host.open.spawn(cut.clone().run_until_cancelled_owned(serving));

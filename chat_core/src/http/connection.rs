@@ -1,42 +1,33 @@
 //! One connection: which protocol it speaks, and what its client is allowed.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes, HttpBody},
-    extract::ConnectInfo,
-    http::{Request, Response, StatusCode, Version},
-    response::IntoResponse,
-};
-use hyper::{
-    body::{Frame, Incoming, SizeHint},
-    server::conn::{http1, http2},
-    service::Service as HyperService,
-};
+use axum::{Router, body::Bytes};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service;
 
 use super::{
-    handover::{Offer, PlainConnection, Slot},
-    pace::{Pace, Turn, Turns},
-    stall::STALL,
+    answers::{Answers, Entry},
+    handover::{Offer, PlainConnection, Slot, Takeover},
+    pace::{Pace, Turns},
+    stall::{STALL, StallGuard},
+    tls,
     wire::Wire,
 };
 
@@ -44,8 +35,6 @@ use super::{
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of the head of a request.
 const HEAD_MAX: usize = 32 * 1024;
-/// Fields of the head of a request.
-const FIELDS_MAX: usize = 64;
 /// Connections whose first request is answered at the same time. What each of them takes meanwhile is many times
 /// what a stream takes later, so that thousands who come at once are let in one after the other.
 pub(super) const CROWD: usize = 256;
@@ -59,7 +48,7 @@ const HTTP2_PING: Duration = Duration::from_secs(30);
 pub(super) struct Patience {
     /// Until its protocol is known.
     pub first_bytes: Duration,
-    /// With the head of a request, from its first byte.
+    /// With the head of a request, from its first byte, and with the handshake of TLS.
     pub head: Duration,
     /// Until the next request.
     pub idle: Duration,
@@ -83,6 +72,8 @@ impl Default for Patience {
 pub(super) struct Host {
     /// Answers.
     pub router: Router,
+    /// Shakes hands, unless clients are served in clear text.
+    pub tls: Option<TlsAcceptor>,
     /// The time limits.
     pub patience: Patience,
     /// No more requests after this.
@@ -94,31 +85,80 @@ pub(super) struct Host {
 }
 
 /// Serves a connection until it ends or is handed over.
-pub(super) async fn serve(mut socket: TcpStream, address: SocketAddr, host: Arc<Host>) {
+pub(super) async fn serve(socket: TcpStream, address: SocketAddr, host: Arc<Host>) {
     // Without it, small writes wait for acknowledgements.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    let recognised = timeout(host.patience.first_bytes, recognise(&mut socket));
-    let recognised = host.shutdown.run_until_cancelled(recognised).await;
-    let Some(Ok(Ok((protocol, first)))) = recognised else { return };
-    let wire = Wire::new(socket, first, host.patience.stall);
-    let permit = timeout(CROWD_WAIT, Arc::clone(&host.crowd).acquire_owned()).await;
-    let entry = Entry(Arc::new(Mutex::new(permit.ok().and_then(Result::ok))));
-    // Boxed, so that whoever waits up to here takes little.
-    match protocol {
-        Protocol::Http1 => Box::pin(http1(wire, address, &host, entry)).await,
-        Protocol::Http2 => Box::pin(http2(wire, address, &host)).await,
+    let socket = StallGuard::new(socket, host.patience.stall);
+    match &host.tls {
+        None => plain(socket, address, &host).await,
+        // Boxed, so that connections in clear text take no more for it.
+        Some(acceptor) => Box::pin(secure(acceptor, socket, address, &host)).await,
     }
 }
 
-/// The permit of a connection's first request.
-#[derive(Clone, Debug)]
-struct Entry(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+async fn plain(mut socket: StallGuard<TcpStream>, address: SocketAddr, host: &Host) {
+    let Some((protocol, first)) = host.recognise(&mut socket).await else { return };
+    let wire = Wire::new(socket, first);
+    let entry = host.let_in().await;
+    // Boxed, so that whoever waits up to here takes little.
+    match protocol {
+        Protocol::Http1 => {
+            let slot = Arc::new(Slot::default());
+            let wire = wire.offered(Arc::clone(&slot));
+            let serving = Box::pin(http1(wire, address, host, entry, Some(slot)));
+            if let Some((taker, wire)) = serving.await {
+                let socket = wire.into_inner().into_inner();
+                taker.take_over(PlainConnection { socket, open: host.open.token() });
+            }
+        }
+        Protocol::Http2 => Box::pin(http2(wire, address, host)).await,
+    }
+}
 
-impl Entry {
-    fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+async fn secure(acceptor: &TlsAcceptor, socket: StallGuard<TcpStream>, address: SocketAddr, host: &Host) {
+    let handshake = host.shutdown.run_until_cancelled(host.shake_hands(acceptor, socket)).await;
+    let Some(Some(mut stream)) = handshake else { return };
+    let by_name = match stream.get_ref().1.alpn_protocol() {
+        Some(tls::H2) => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    let Some((protocol, first)) = host.recognise(&mut stream).await else { return };
+    if protocol != by_name {
+        tracing::debug!("a client speaks another protocol than it agreed to");
+        return;
+    }
+    let wire = Wire::new(stream, first);
+    let entry = host.let_in().await;
+    match protocol {
+        Protocol::Http1 => drop(http1(wire, address, host, entry, None).await),
+        Protocol::Http2 => http2(wire, address, host).await,
+    }
+}
+
+impl Host {
+    /// The stream inside TLS, if the client begins and ends its handshake in time.
+    async fn shake_hands(
+        &self,
+        acceptor: &TlsAcceptor,
+        socket: StallGuard<TcpStream>,
+    ) -> Option<TlsStream<StallGuard<TcpStream>>> {
+        timeout(self.patience.first_bytes, socket.get_ref().readable()).await.ok()?.ok()?;
+        let handshake = timeout(self.patience.head, acceptor.accept(socket)).await.ok()?;
+        handshake.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
+    }
+
+    /// The protocol and the bytes that told it, if they come in time.
+    async fn recognise(&self, transport: &mut (impl AsyncRead + Unpin)) -> Option<(Protocol, Bytes)> {
+        let recognised = timeout(self.patience.first_bytes, recognise(transport));
+        self.shutdown.run_until_cancelled(recognised).await?.ok()?.ok()
+    }
+
+    /// Waits until there is room for one more who is new.
+    async fn let_in(&self) -> Entry {
+        let permit = timeout(CROWD_WAIT, Arc::clone(&self.crowd).acquire_owned()).await;
+        Entry::new(permit.ok().and_then(Result::ok))
     }
 }
 
@@ -144,15 +184,22 @@ async fn recognise(transport: &mut (impl AsyncRead + Unpin)) -> io::Result<(Prot
     Ok((Protocol::Http2, Bytes::copy_from_slice(&first)))
 }
 
-async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host, entry: Entry) {
-    let (turns, slot) = (Turns::default(), Arc::new(Slot::default()));
+/// Serves HTTP/1.1 until the end, or until the connection is handed over by way of `slot`.
+async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    wire: Wire<T>,
+    address: SocketAddr,
+    host: &Host,
+    entry: Entry,
+    slot: Option<Arc<Slot>>,
+) -> Option<(Box<dyn Takeover>, Wire<T>)> {
+    let turns = Turns::default();
     let mut pace = Pace::new(turns.clone(), host.patience.head, host.patience.idle);
-    let wire = wire.counted(turns.clone()).offered(Arc::clone(&slot));
+    let wire = wire.counted(turns.clone());
     let answers = Answers {
         router: host.router.clone(),
         address,
         turns,
-        offer: Some(Offer::new(Arc::clone(&slot))),
+        offer: slot.clone().map(Offer::new),
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -175,20 +222,22 @@ async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host, entry: E
         }
         // Who has not sent a whole head by now keeps nobody waiting.
         drop(entry.take());
-        match slot.taker() {
+        match slot.as_ref().and_then(|slot| slot.taker()) {
             Some(taker) => Poll::Ready(Some(taker)),
             None => pace.poll_over(cx).map(|()| None),
         }
     })
     .await;
     // Taken apart without a word to the client: what follows is part of the answer that has begun.
-    if let Some((taker, parts)) = taker.zip(connection.into_parts()) {
-        let socket = parts.io.into_inner().into_inner();
-        taker.take_over(PlainConnection { socket, open: host.open.token() });
-    }
+    let (taker, parts) = taker.zip(connection.into_parts())?;
+    Some((taker, parts.io.into_inner()))
 }
 
-async fn http2(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
+async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    wire: Wire<T>,
+    address: SocketAddr,
+    host: &Host,
+) {
     let answers =
         Answers { router: host.router.clone(), address, turns: Turns::default(), offer: None, entry: None };
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -211,72 +260,5 @@ async fn http2(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
-    }
-}
-
-/// Answers the requests of one connection.
-struct Answers {
-    router: Router,
-    address: SocketAddr,
-    turns: Turns,
-    /// Made with every request of plain HTTP/1.1.
-    offer: Option<Offer>,
-    /// For the first request.
-    entry: Option<Entry>,
-}
-
-impl HyperService<Request<Incoming>> for Answers {
-    type Response = Response<Answer>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let turn = self.turns.begin();
-        if request.headers().len() > FIELDS_MAX {
-            let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
-            return Box::pin(async { Ok(refused.map(|body| Answer { body, turn })) });
-        }
-        let mut request = request.map(Body::new);
-        let version = request.version();
-        let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(self.address));
-        // An older client takes no chunks.
-        if let Some(offer) = self.offer.clone().filter(|_| version == Version::HTTP_11) {
-            extensions.insert(offer);
-        }
-        let permit = self.entry.as_ref().and_then(Entry::take);
-        let answer = self.router.clone().call(request);
-        Box::pin(async {
-            let answered = answer.await;
-            drop(permit);
-            answered.map(|response| response.map(|body| Answer { body, turn }))
-        })
-    }
-}
-
-/// The body of an answer; the request's turn is over with it.
-struct Answer {
-    body: Body,
-    #[expect(dead_code, reason = "dropped with the body")]
-    turn: Turn,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

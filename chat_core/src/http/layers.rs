@@ -23,6 +23,8 @@ use crate::problem::Problem;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Fields of the head of a request.
+const FIELDS_MAX: usize = 64;
 /// The longest request id taken over from a proxy.
 const REQUEST_ID_MAX: usize = 64;
 
@@ -44,6 +46,7 @@ pub fn around(router: Router) -> Router {
         .layer(fixed(header::CACHE_CONTROL, "no-store"))
         .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
         .layer(middleware::from_fn(write_problems))
+        .layer(middleware::map_request(refuse_many_fields))
         .layer(CatchPanicLayer::custom(panicked));
     router
         .fallback(|| async { Problem::not_found() })
@@ -79,6 +82,18 @@ async fn drop_unfit_request_id<B>(mut request: axum::http::Request<B>) -> axum::
         request.headers_mut().remove(&X_REQUEST_ID);
     }
     request
+}
+
+/// What each field costs here, hyper's limit on their bytes does not know.
+async fn refuse_many_fields(request: Request) -> Result<Request, Problem> {
+    if request.headers().len() > FIELDS_MAX {
+        return Err(Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_many_fields",
+            "The request has too many header fields.",
+        ));
+    }
+    Ok(request)
 }
 
 /// The span of a request. Its path holds ids only; query strings are left out, for they can hold tickets.

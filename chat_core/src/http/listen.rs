@@ -7,7 +7,12 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::{accept, connection::Patience, layers::around};
+use super::{
+    accept,
+    connection::Patience,
+    layers::around,
+    tls::{Tls, TlsSettings},
+};
 
 /// Connections that may wait to be accepted; with tokio's 128, thousands at once take many seconds.
 const BACKLOG: u32 = 4096;
@@ -24,6 +29,8 @@ pub struct ListenSettings {
     pub admin_port: u16,
     /// How long open requests may take once the server is to end, in seconds.
     pub drain_s: u64,
+    /// The certificate for clients; operators are served in clear text.
+    pub tls: TlsSettings,
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
@@ -43,6 +50,7 @@ pub struct Listeners {
     pub clients: TcpListener,
     /// For operators.
     pub operators: TcpListener,
+    tls: Option<Tls>,
     drain: Duration,
 }
 
@@ -50,9 +58,10 @@ impl Listeners {
     /// Binds both.
     ///
     /// # Errors
-    /// An address that does not exist or is taken.
+    /// An address that does not exist or is taken, or a certificate that cannot be used.
     pub fn bind(settings: &ListenSettings) -> io::Result<Self> {
         Ok(Self {
+            tls: Tls::read(&settings.tls)?,
             clients: bind(&settings.host, settings.port)?,
             operators: bind(&settings.host, settings.admin_port)?,
             drain: Duration::from_secs(settings.drain_s),
@@ -68,8 +77,9 @@ impl Listeners {
         let patience = Patience::default();
         let (router, admin) = (around(router), around(admin));
         let soon = Duration::from_secs(1);
-        let operators = tokio::spawn(accept::serve(self.operators, admin, patience, drained.clone(), soon));
-        accept::serve(self.clients, router, patience, shutdown, self.drain).await;
+        let operators =
+            tokio::spawn(accept::serve(self.operators, admin, None, patience, drained.clone(), soon));
+        accept::serve(self.clients, router, self.tls, patience, shutdown, self.drain).await;
         drained.cancel();
         operators.await.map_err(io::Error::other)
     }

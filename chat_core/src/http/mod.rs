@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod answer;
+mod answers;
 mod connection;
 pub mod handover;
 pub mod json;
@@ -12,4 +13,5 @@ pub mod page;
 pub mod path;
 pub mod query;
 pub mod stall;
+pub mod tls;
 mod wire;

@@ -5,17 +5,16 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{handover::Slot, pace::Turns, stall::StallGuard};
+use super::{handover::Slot, pace::Turns};
 
-/// A transport with what was read of it already, and with its time limits.
+/// A transport with what was read of it already.
 pub(super) struct Wire<T> {
-    transport: StallGuard<T>,
+    transport: T,
     /// Read before the protocol was known.
     first: Bytes,
     /// Told of every read.
@@ -25,9 +24,9 @@ pub(super) struct Wire<T> {
 }
 
 impl<T> Wire<T> {
-    /// `transport`, of which `first` was read; its writes may make no progress for `stall`.
-    pub(super) fn new(transport: T, first: Bytes, stall: Duration) -> Self {
-        Self { transport: StallGuard::new(transport, stall), first, turns: Turns::default(), slot: None }
+    /// `transport`, of which `first` was read.
+    pub(super) fn new(transport: T, first: Bytes) -> Self {
+        Self { transport, first, turns: Turns::default(), slot: None }
     }
 
     /// Tells `turns` when something comes.
@@ -42,7 +41,7 @@ impl<T> Wire<T> {
 
     /// The transport alone.
     pub(super) fn into_inner(self) -> T {
-        self.transport.into_inner()
+        self.transport
     }
 }
 

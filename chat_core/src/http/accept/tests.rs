@@ -6,12 +6,17 @@ use axum::{
     routing::get,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::JoinHandle,
 };
 
+mod tls;
+
 use super::*;
-use crate::http::handover::{Offer, PlainConnection, Takeover};
+use crate::http::{
+    handover::{Offer, PlainConnection, Takeover},
+    layers::around,
+};
 
 /// Short for what is waited for, and far beyond a test's duration for the rest.
 const SHORT: Duration = Duration::from_millis(150);
@@ -27,11 +32,15 @@ struct Site {
 
 impl Site {
     async fn start(patience: Patience) -> io::Result<Self> {
+        Self::start_by(patience, None).await
+    }
+
+    async fn start_by(patience: Patience, tls: Option<Tls>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shutdown = CancellationToken::new();
-        let router = Router::new().route("/", get(async || "here")).route("/stream", get(stream));
-        let serving = tokio::spawn(serve(listener, router, patience, shutdown.clone(), LONG));
+        let router = around(Router::new().route("/", get(async || "here")).route("/stream", get(stream)));
+        let serving = tokio::spawn(serve(listener, router, tls, patience, shutdown.clone(), LONG));
         Ok(Self { address, shutdown, serving })
     }
 
@@ -72,7 +81,7 @@ async fn stream(offer: Option<Extension<Offer>>) -> Response {
 }
 
 /// Sends a request on a connection that stays open, and reads the answer with its body, `here`.
-async fn is_answered(socket: &mut TcpStream) -> io::Result<()> {
+async fn is_answered(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     socket.write_all(GET).await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"here") {
@@ -82,7 +91,7 @@ async fn is_answered(socket: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Reads to the end, which must come, whether in peace or not.
-async fn closes(mut socket: TcpStream) -> String {
+async fn closes(mut socket: impl AsyncRead + Unpin) -> String {
     let mut rest = Vec::new();
     // A reset is an end as well.
     let _ = socket.read_to_end(&mut rest).await;
