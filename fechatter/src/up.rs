@@ -60,7 +60,7 @@ impl Site {
             None
         };
         // After the database: whoever starts it twice on a folder is told so, and not that a port is taken.
-        let listeners = Listeners::bind(&settings.server)?;
+        let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
         let (address, admin_address) = (listeners.clients.local_addr()?, listeners.operators.local_addr()?);
         let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
         MIGRATOR.run(&settings.database.pool_without_limits("fechatter migrate")?).await?;

@@ -2,7 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings,
+    http::{
+        gate::Capacity,
+        listen::{ClientLimits, ListenSettings},
+    },
+    settings,
+    token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::auth::passwords::PASSWORD_MIN;
@@ -72,6 +80,18 @@ pub struct AuthSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds.
     pub request_s: u64,
+    /// Connections in all; 0 for as many as there can be open files.
+    pub connections: u32,
+    /// Connections from one address; 0 for no limit.
+    pub connections_per_address: u32,
+    /// Until the first byte of a connection, in seconds.
+    pub first_byte_s: u64,
+    /// For the head of a request, in seconds.
+    pub head_s: u64,
+    /// Without any more of the body of a request, in seconds.
+    pub body_idle_s: u64,
+    /// Between two requests of a connection, in seconds.
+    pub keep_alive_s: u64,
 }
 
 /// The event log.
@@ -100,6 +120,20 @@ pub struct LogSettings {
     pub filter: String,
 }
 
+impl LimitSettings {
+    /// What each client is allowed.
+    #[must_use]
+    pub fn clients(&self) -> ClientLimits {
+        ClientLimits {
+            capacity: Capacity { connections: self.connections, per_address: self.connections_per_address },
+            first_byte_s: self.first_byte_s,
+            head_s: self.head_s,
+            body_idle_s: self.body_idle_s,
+            keep_alive_s: self.keep_alive_s,
+        }
+    }
+}
+
 impl Settings {
     /// The defaults, then `file` when there is one, then `FECHATTER_…` variables.
     ///
@@ -120,6 +154,7 @@ impl Settings {
             u64::from(settings.chats.purge_after_days) * 24 > u64::from(settings.events.retention_hours),
             "chats.purge_after_days must be longer than events.retention_hours"
         );
+        settings.limits.clients().validate().map_err(anyhow::Error::msg)?;
         Ok(settings)
     }
 }

@@ -6,7 +6,15 @@ use std::{
 };
 
 use anyhow::ensure;
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings,
+    http::{
+        gate::Capacity,
+        listen::{ClientLimits, ListenSettings},
+    },
+    settings,
+    token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::{hub::QueueLimits, ring::RingLimits};
@@ -68,6 +76,18 @@ pub struct StreamSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds; streams are none.
     pub request_s: u64,
+    /// Connections in all; 0 for as many as there can be open files.
+    pub connections: u32,
+    /// Connections from one address; 0 for no limit.
+    pub connections_per_address: u32,
+    /// Until the first byte of a connection, in seconds.
+    pub first_byte_s: u64,
+    /// For the head of a request, in seconds.
+    pub head_s: u64,
+    /// Without any more of the body of a request, in seconds.
+    pub body_idle_s: u64,
+    /// Between two requests of a connection, in seconds.
+    pub keep_alive_s: u64,
 }
 
 /// Logs.
@@ -76,6 +96,20 @@ pub struct LimitSettings {
 pub struct LogSettings {
     /// `EnvFilter` directives.
     pub filter: String,
+}
+
+impl LimitSettings {
+    /// What each client is allowed.
+    #[must_use]
+    pub fn clients(&self) -> ClientLimits {
+        ClientLimits {
+            capacity: Capacity { connections: self.connections, per_address: self.connections_per_address },
+            first_byte_s: self.first_byte_s,
+            head_s: self.head_s,
+            body_idle_s: self.body_idle_s,
+            keep_alive_s: self.keep_alive_s,
+        }
+    }
 }
 
 impl Settings {
@@ -87,6 +121,7 @@ impl Settings {
         let settings: Self = settings::read(DEFAULTS, file, "NOTIFY")?;
         settings.stream.validate()?;
         ensure!(settings.limits.request_s >= 1, "limits.request_s must be at least 1");
+        settings.limits.clients().validate().map_err(anyhow::Error::msg)?;
         Ok(settings)
     }
 

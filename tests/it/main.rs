@@ -8,6 +8,8 @@ mod chat_lists;
 mod chat_settings;
 mod chats;
 mod convergence;
+mod edge;
+mod ending;
 mod epoch;
 mod event_feed;
 mod faults;

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -22,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tower::Service;
 
 use super::{
+    body::Timely,
     handover::Offer,
     pace::{Turn, Turns},
 };
@@ -49,6 +51,8 @@ pub(super) struct Answers {
     pub(super) turns: Turns,
     /// Made with every request of plain HTTP/1.1.
     pub(super) offer: Option<Offer>,
+    /// How long a body may pause.
+    pub(super) body_idle: Duration,
     /// For the first request.
     pub(super) entry: Option<Entry>,
 }
@@ -60,8 +64,8 @@ impl HyperService<Request<Incoming>> for Answers {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let turn = self.turns.begin();
-        let mut request = request.map(Body::new);
         let version = request.version();
+        let mut request = timely(request, self.body_idle);
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(self.address));
         // An older client takes no chunks.
@@ -76,6 +80,18 @@ impl HyperService<Request<Incoming>> for Answers {
             answered.map(|response| response.map(|body| Answer { body, turn }))
         })
     }
+}
+
+/// The request, with a body that fails when it comes too slowly.
+fn timely(request: Request<Incoming>, idle: Duration) -> Request<Body> {
+    if request.body().is_end_stream() {
+        return request.map(|_| Body::empty());
+    }
+    let request = request.map(|body| Timely::new(body, idle));
+    let waits = request.body().waits();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(waits);
+    request
 }
 
 /// The body of an answer; the request's turn is over with it.

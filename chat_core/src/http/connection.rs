@@ -24,7 +24,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     answers::{Answers, Entry},
-    handover::{Offer, PlainConnection, Slot, Takeover},
+    flood::Frames,
+    gate::Place,
+    handover::{Offer, Open, PlainConnection, Slot, Takeover},
     pace::{Pace, Turns},
     stall::{STALL, StallGuard},
     tls,
@@ -38,10 +40,21 @@ const HEAD_MAX: usize = 32 * 1024;
 /// Connections whose first request is answered at the same time. What each of them takes meanwhile is many times
 /// what a stream takes later, so that thousands who come at once are let in one after the other.
 pub(super) const CROWD: usize = 256;
-/// How long a connection waits for its turn at most: longer than that only the others' slow answers last.
-const CROWD_WAIT: Duration = Duration::from_secs(3);
 /// How often a silent HTTP/2 client is asked for a sign of life, and how long it may take with that.
 const HTTP2_PING: Duration = Duration::from_secs(30);
+/// Requests of an HTTP/2 connection that are answered at the same time, an event stream being one.
+const HTTP2_STREAMS: u32 = 100;
+/// Requests of an HTTP/2 connection that may be taken back before they were looked at.
+const HTTP2_RESETS: usize = 20;
+/// Streams of an HTTP/2 connection that may break the protocol, before the connection is ended.
+const HTTP2_ERRORS: usize = 100;
+/// Bytes of a body, and of all bodies of a connection, that may come before somebody reads them.
+const HTTP2_WINDOW: u32 = 64 * 1024;
+const HTTP2_WINDOWS: u32 = 512 * 1024;
+/// Bytes of an answer that may wait for its HTTP/2 client.
+const HTTP2_UNSENT: usize = 64 * 1024;
+/// How long an HTTP/2 client that has nothing to ask any more may take to go.
+const HTTP2_GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +63,14 @@ pub(super) struct Patience {
     pub first_bytes: Duration,
     /// With the head of a request, from its first byte, and with the handshake of TLS.
     pub head: Duration,
+    /// With some more of the body of a request.
+    pub body: Duration,
     /// Until the next request.
     pub idle: Duration,
     /// To take some more of an answer.
     pub stall: Duration,
+    /// Until its first request is looked at, when many have come at once.
+    pub crowd: Duration,
 }
 
 impl Default for Patience {
@@ -61,9 +78,12 @@ impl Default for Patience {
         Self {
             first_bytes: Duration::from_secs(5),
             head: Duration::from_secs(10),
+            body: Duration::from_secs(15),
             // More than the minute for which reverse proxies keep connections by default.
             idle: Duration::from_secs(75),
             stall: STALL,
+            // Longer than that only the others' slow answers last.
+            crowd: Duration::from_secs(3),
         }
     }
 }
@@ -85,20 +105,23 @@ pub(super) struct Host {
 }
 
 /// Serves a connection until it ends or is handed over.
-pub(super) async fn serve(socket: TcpStream, address: SocketAddr, host: Arc<Host>) {
+pub(super) async fn serve(socket: TcpStream, address: SocketAddr, place: Place, host: Arc<Host>) {
     // Without it, small writes wait for acknowledgements.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
     let socket = StallGuard::new(socket, host.patience.stall);
     match &host.tls {
-        None => plain(socket, address, &host).await,
+        None => plain(socket, address, place, &host).await,
         // Boxed, so that connections in clear text take no more for it.
-        Some(acceptor) => Box::pin(secure(acceptor, socket, address, &host)).await,
+        Some(acceptor) => {
+            Box::pin(secure(acceptor, socket, address, &host)).await;
+            drop(place);
+        }
     }
 }
 
-async fn plain(mut socket: StallGuard<TcpStream>, address: SocketAddr, host: &Host) {
+async fn plain(mut socket: StallGuard<TcpStream>, address: SocketAddr, place: Place, host: &Host) {
     let Some((protocol, first)) = host.recognise(&mut socket).await else { return };
     let wire = Wire::new(socket, first);
     let entry = host.let_in().await;
@@ -110,7 +133,7 @@ async fn plain(mut socket: StallGuard<TcpStream>, address: SocketAddr, host: &Ho
             let serving = Box::pin(http1(wire, address, host, entry, Some(slot)));
             if let Some((taker, wire)) = serving.await {
                 let socket = wire.into_inner().into_inner();
-                taker.take_over(PlainConnection { socket, open: host.open.token() });
+                taker.take_over(PlainConnection { socket, open: Open::new(place, host.open.token()) });
             }
         }
         Protocol::Http2 => Box::pin(http2(wire, address, host)).await,
@@ -157,7 +180,7 @@ impl Host {
 
     /// Waits until there is room for one more who is new.
     async fn let_in(&self) -> Entry {
-        let permit = timeout(CROWD_WAIT, Arc::clone(&self.crowd).acquire_owned()).await;
+        let permit = timeout(self.patience.crowd, Arc::clone(&self.crowd).acquire_owned()).await;
         Entry::new(permit.ok().and_then(Result::ok))
     }
 }
@@ -200,6 +223,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         address,
         turns,
         offer: slot.clone().map(Offer::new),
+        body_idle: host.patience.body,
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -238,22 +262,50 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     address: SocketAddr,
     host: &Host,
 ) {
-    let answers =
-        Answers { router: host.router.clone(), address, turns: Turns::default(), offer: None, entry: None };
+    let turns = Turns::default();
+    let mut pace = Pace::new(turns.clone(), host.patience.head, host.patience.idle);
+    let wire = wire.metered(Frames::after(HTTP2_PREFACE.len(), turns.clone()));
+    let answers = Answers {
+        router: host.router.clone(),
+        address,
+        turns,
+        offer: None,
+        body_idle: host.patience.body,
+        entry: None,
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_pending_accept_reset_streams(HTTP2_RESETS)
+        .max_local_error_reset_streams(HTTP2_ERRORS)
+        .initial_stream_window_size(HTTP2_WINDOW)
+        .initial_connection_window_size(HTTP2_WINDOWS)
+        .max_send_buf_size(HTTP2_UNSENT)
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING)
         // For WebSockets over HTTP/2 (RFC 8441).
         .enable_connect_protocol()
         .serve_connection(TokioIo::new(wire), answers);
     let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return note(ended),
-        () = host.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    let over = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => pace.poll_over(cx).map(|()| None),
+    });
+    match host.shutdown.run_until_cancelled(over).await {
+        Some(Some(ended)) => note(ended),
+        // Nobody waits for an answer.
+        Some(None) => {
+            connection.as_mut().graceful_shutdown();
+            if let Ok(ended) = timeout(HTTP2_GOODBYE, connection).await {
+                note(ended);
+            }
+        }
+        None => {
+            connection.as_mut().graceful_shutdown();
+            note(connection.await);
+        }
     }
-    note(connection.await);
 }
 
 /// How a connection ended is the client's affair.

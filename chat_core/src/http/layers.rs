@@ -1,6 +1,6 @@
 //! What surrounds every route: request ids, logs, time limits, and errors in one form.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, pin::pin, time::Duration};
 
 use axum::{
     Json, Router,
@@ -10,6 +10,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use tokio::time::{Instant, timeout};
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -19,6 +20,10 @@ use tower_http::{
 };
 use tracing::{Span, field::Empty};
 
+use super::{
+    body::Waits,
+    cors::{self, Origin},
+};
 use crate::problem::Problem;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,8 +33,8 @@ const FIELDS_MAX: usize = 64;
 /// The longest request id taken over from a proxy.
 const REQUEST_ID_MAX: usize = 64;
 
-/// Puts the layers around all routes, and problems in place of the plain 404 and 405.
-pub fn around(router: Router) -> Router {
+/// Puts the layers around all routes, and problems in place of the plain 404 and 405. Pages of `origins` may call.
+pub fn around(router: Router, origins: &[Origin]) -> Router {
     let layers = ServiceBuilder::new()
         .layer(middleware::map_request(drop_unfit_request_id))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -45,6 +50,7 @@ pub fn around(router: Router) -> Router {
         .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
         .layer(fixed(header::CACHE_CONTROL, "no-store"))
         .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .option_layer(cors::layer(origins))
         .layer(middleware::from_fn(write_problems))
         .layer(middleware::map_request(refuse_many_fields))
         .layer(CatchPanicLayer::custom(panicked));
@@ -61,10 +67,21 @@ pub fn around(router: Router) -> Router {
 }
 
 /// Ends requests that take longer than `limit` with 503; not for streams.
+///
+/// The time in which the client owes its body does not count: it has limits of its own.
 pub async fn time_limit(limit: Duration, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable("The request took too long.").into_response(),
+    let waits = request.extensions().get::<Waits>().cloned();
+    let allowed = || limit.saturating_add(waits.as_ref().map_or(Duration::ZERO, Waits::so_far));
+    let begun = Instant::now();
+    let mut answer = pin!(next.run(request));
+    loop {
+        let left = allowed().saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Problem::unavailable("The request took too long.").into_response();
+        }
+        if let Ok(response) = timeout(left, answer.as_mut()).await {
+            return response;
+        }
     }
 }
 

@@ -3,7 +3,11 @@
 mod accept;
 pub mod answer;
 mod answers;
+mod body;
 mod connection;
+pub mod cors;
+mod flood;
+pub mod gate;
 pub mod handover;
 pub mod json;
 pub mod layers;

@@ -6,10 +6,14 @@ use crate::http::tls::{
     tests::{Files, Outcome, shake_hands},
 };
 
+async fn secure(patience: Patience, files: &Files) -> io::Result<Site> {
+    Site::start_by(Door { tls: Tls::read(&files.settings)?, patience, ..Door::default() }).await
+}
+
 #[tokio::test]
 async fn requests_are_answered_by_the_protocol_that_was_agreed_to() -> Outcome {
     let (files, client) = Files::make(&[H2, b"http/1.1"])?;
-    let site = Site::start_by(PATIENT, Tls::read(&files.settings)?).await?;
+    let site = secure(PATIENT, &files).await?;
     let mut socket = shake_hands(&client, site.connect().await?).await?;
     assert_eq!(socket.get_ref().1.alpn_protocol(), Some(H2));
     // An empty SETTINGS frame (RFC 9113, section 6.5).
@@ -25,7 +29,7 @@ async fn requests_are_answered_by_the_protocol_that_was_agreed_to() -> Outcome {
     site.end().await?;
 
     let (files, client) = Files::make(&[b"http/1.1"])?;
-    let site = Site::start_by(PATIENT, Tls::read(&files.settings)?).await?;
+    let site = secure(PATIENT, &files).await?;
     let mut socket = shake_hands(&client, site.connect().await?).await?;
     assert_eq!(socket.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     is_answered(&mut socket).await?;
@@ -44,7 +48,7 @@ async fn requests_are_answered_by_the_protocol_that_was_agreed_to() -> Outcome {
 async fn a_handshake_that_takes_too_long_is_cut_off_and_the_others_are_served() -> Outcome {
     let (files, client) = Files::make(&[])?;
     let patience = Patience { first_bytes: SHORT, head: SHORT, ..PATIENT };
-    let site = Site::start_by(patience, Tls::read(&files.settings)?).await?;
+    let site = secure(patience, &files).await?;
     let silent = site.connect().await?;
     let mut begun = site.connect().await?;
     // The head of a handshake record that is to follow (RFC 8446, section 5.1).
