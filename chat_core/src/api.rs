@@ -228,7 +228,7 @@ impl Operation {
     /// A JSON body.
     pub fn json_body<T: ToSchema>(&mut self) {
         self.body = Some(self.reference::<T>());
-        self.refuses(&[400, 413, 415]);
+        self.refuses(&[400, 408, 413, 415]);
     }
 
     /// Statuses of problems.

@@ -8,7 +8,7 @@ use std::{pin::pin, time::Duration};
 use sqlx::{ConnectOptions, PgConnection, error::DatabaseError, postgres::PgConnectOptions};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,22 +60,35 @@ impl Pulse {
         self.0.borrow().clone()
     }
 
-    /// Does `work`, for as long as `limit`, and no longer than the database lives.
+    /// Does `work`, for as long as `limit`, and no longer than the database lives. The time `lost` while somebody else
+    /// was waited for does not count.
     ///
     /// # Errors
     /// It was not done.
-    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Late> {
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        lost: impl Fn() -> Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Late> {
+        let begun = Instant::now();
         let mut work = pin!(work);
         // Nearly everything is done by then, and costs no more than a time limit.
         if let Ok(done) = timeout(GRACE.min(limit), work.as_mut()).await {
             return Ok(done);
         }
         let mut beats = self.0.clone();
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            Ok(_) = beats.wait_for(|beat| *beat == Beat::Stalled) => Err(Late::Stalled),
-            () = sleep(limit.saturating_sub(GRACE)) => Err(Late::TooLong),
+        loop {
+            let left = limit.saturating_add(lost()).saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Err(Late::TooLong);
+            }
+            tokio::select! {
+                biased;
+                done = work.as_mut() => return Ok(done),
+                Ok(_) = beats.wait_for(|beat| *beat == Beat::Stalled) => return Err(Late::Stalled),
+                () = sleep(left) => {}
+            }
         }
     }
 }

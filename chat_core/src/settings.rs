@@ -1,10 +1,19 @@
 //! Settings: the documented file, then a file of the operator's, then the environment.
 
-use std::{env, fmt, fs, path::Path};
+use std::{
+    env,
+    fmt::{self, Display},
+    fs,
+    path::Path,
+    str::FromStr,
+};
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Serializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 /// Reads the settings of one server.
 ///
@@ -111,6 +120,29 @@ fn keys(defaults: &str) -> Result<Vec<String>, ConfigError> {
     Ok(keys)
 }
 
+/// A list in a file; in a variable, its items with commas between them.
+///
+/// # Errors
+/// An item that cannot be parsed.
+pub fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum List {
+        Text(String),
+        Items(Vec<String>),
+    }
+    let items = match List::deserialize(deserializer)? {
+        List::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+        List::Items(items) => items,
+    };
+    let items = items.iter().filter(|item| !item.is_empty());
+    items.map(|item| item.parse().map_err(D::Error::custom)).collect()
+}
+
 /// Variables like `_DATABASE__URL`, without their prefix.
 #[derive(Clone, Debug)]
 struct Environment {
@@ -183,9 +215,11 @@ mod tests {
         url: String,
         connections: u32,
         ca_file: String,
+        #[serde(deserialize_with = "list")]
+        numbers: Vec<u8>,
     }
 
-    const DEFAULTS: &str = "database: {url: '', connections: 4, ca_file: ''}";
+    const DEFAULTS: &str = "database: {url: '', connections: 4, ca_file: '', numbers: ['1', '2']}";
 
     fn read_with(variables: &[(&str, &str)]) -> Result<Settings, Problems> {
         let variables =
@@ -200,6 +234,16 @@ mod tests {
         let settings =
             read_with(&[("_DATABASE__URL", "0012345"), ("_DATABASE__CONNECTIONS", "9"), ("_PG_BIN", "x")])?;
         assert_eq!((settings.database.url.as_str(), settings.database.connections), ("0012345", 9));
+        Ok(())
+    }
+
+    #[test]
+    fn lists_stand_in_files_and_in_variables() -> Result<(), Problems> {
+        assert_eq!(read_with(&[])?.database.numbers, [1, 2]);
+        assert_eq!(read_with(&[("_DATABASE__NUMBERS", "7, 8,9")])?.database.numbers, [7, 8, 9]);
+        assert!(read_with(&[("_DATABASE__NUMBERS", "")])?.database.numbers.is_empty());
+        let error = read_with(&[("_DATABASE__NUMBERS", "7,x")]).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("invalid digit")));
         Ok(())
     }
 

@@ -43,6 +43,7 @@ pub struct Site {
     postgres: Option<LocalPostgres>,
     address: SocketAddr,
     admin_address: SocketAddr,
+    scheme: &'static str,
 }
 
 impl Site {
@@ -66,8 +67,9 @@ impl Site {
             None
         };
         // After the database: whoever starts it twice on a folder is told so, and not that a port is taken.
-        let listeners = Listeners::bind(&settings.server)?;
+        let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
         let (address, admin_address) = (listeners.clients.local_addr()?, listeners.operators.local_addr()?);
+        let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
         schema::migrate(&settings.database, false).await?;
         bring_keys(&mut settings)?;
 
@@ -76,7 +78,7 @@ impl Site {
         let events = notify_server::App::start(notify, clock, shutdown.clone())?;
         let router = docs::with_docs(rest.api().merge(events.api()));
         let admin = routes::admin(Servers { rest, events });
-        Ok(Self { listeners, router, admin, shutdown, postgres, address, admin_address })
+        Ok(Self { listeners, router, admin, shutdown, postgres, address, admin_address, scheme })
     }
 
     /// Where clients reach it.
@@ -105,7 +107,7 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host =
             if self.address.ip().is_loopback() { "localhost".into() } else { self.address.ip().to_string() };
-        let url = format!("http://{host}:{}", self.address.port());
+        let url = format!("{}://{host}:{}", self.scheme, self.address.port());
         writeln!(f, "Fechatter is ready at {url}")?;
         writeln!(f, "  API documentation  {url}{}", fechatter_server::routes::DOCS)?;
         writeln!(f, "  Event stream       {url}/api/notifications/events")?;

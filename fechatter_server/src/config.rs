@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use chat_core::{
     database::{DatabaseSettings, SettingsError},
-    http::listen::ListenSettings,
+    http::{
+        gate::Capacity,
+        listen::{ClientLimits, ListenSettings},
+    },
     limits::Allowance,
     settings::{self, Problems},
     telemetry,
@@ -104,6 +107,18 @@ pub struct LimitSettings {
     pub wrong_passwords: Allowance,
     /// Wrong passwords, by account, from addresses that it does not know.
     pub wrong_passwords_anywhere: Allowance,
+    /// Connections in all; 0 for as many as there can be open files.
+    pub connections: u32,
+    /// Connections from one address; 0 for no limit.
+    pub connections_per_address: u32,
+    /// Until the first byte of a connection, in seconds.
+    pub first_byte_s: u64,
+    /// For the head of a request, in seconds.
+    pub head_s: u64,
+    /// Without any more of the body of a request, in seconds.
+    pub body_idle_s: u64,
+    /// Between two requests of a connection, in seconds.
+    pub keep_alive_s: u64,
 }
 
 /// The event log.
@@ -132,6 +147,20 @@ pub struct LogSettings {
     pub filter: String,
 }
 
+impl LimitSettings {
+    /// What each client is allowed.
+    #[must_use]
+    pub fn clients(&self) -> ClientLimits {
+        ClientLimits {
+            capacity: Capacity { connections: self.connections, per_address: self.connections_per_address },
+            first_byte_s: self.first_byte_s,
+            head_s: self.head_s,
+            body_idle_s: self.body_idle_s,
+            keep_alive_s: self.keep_alive_s,
+        }
+    }
+}
+
 impl Settings {
     /// The defaults, then `file` when there is one, then `FECHATTER_…` variables.
     ///
@@ -154,6 +183,7 @@ impl Settings {
         problems.unless(request, "limits.request_s must be from 1 to 600");
         let in_flight = self.limits.requests_in_flight >= 1;
         problems.unless(in_flight, "limits.requests_in_flight must be at least 1");
+        self.limits.clients().check(&mut problems);
         let retention = (1..=8760).contains(&self.events.retention_hours);
         problems.unless(retention, "events.retention_hours must be from 1 to 8760");
         // A stream that resumes from before the deletion needs to know who was in the chat.

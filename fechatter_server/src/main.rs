@@ -45,7 +45,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     raise_file_limit();
 
     let shutdown = CancellationToken::new();
-    let listeners = Listeners::bind(&settings.server)?;
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
     let app = App::start(settings, Clock::system(), &shutdown)?;
     tracing::info!(
         clients = %listeners.clients.local_addr()?,

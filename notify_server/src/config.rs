@@ -7,7 +7,10 @@ use std::{
 
 use chat_core::{
     database::{DatabaseSettings, SettingsError},
-    http::listen::ListenSettings,
+    http::{
+        gate::Capacity,
+        listen::{ClientLimits, ListenSettings},
+    },
     limits::Allowance,
     settings::{self, Problems},
     telemetry,
@@ -83,6 +86,18 @@ pub struct LimitSettings {
     pub calls: Allowance,
     /// Calls without a good access token or ticket, by address.
     pub calls_without_token: Allowance,
+    /// Connections in all; 0 for as many as there can be open files.
+    pub connections: u32,
+    /// Connections from one address; 0 for no limit.
+    pub connections_per_address: u32,
+    /// Until the first byte of a connection, in seconds.
+    pub first_byte_s: u64,
+    /// For the head of a request, in seconds.
+    pub head_s: u64,
+    /// Without any more of the body of a request, in seconds.
+    pub body_idle_s: u64,
+    /// Between two requests of a connection, in seconds.
+    pub keep_alive_s: u64,
 }
 
 /// Logs.
@@ -91,6 +106,20 @@ pub struct LimitSettings {
 pub struct LogSettings {
     /// `EnvFilter` directives.
     pub filter: String,
+}
+
+impl LimitSettings {
+    /// What each client is allowed.
+    #[must_use]
+    pub fn clients(&self) -> ClientLimits {
+        ClientLimits {
+            capacity: Capacity { connections: self.connections, per_address: self.connections_per_address },
+            first_byte_s: self.first_byte_s,
+            head_s: self.head_s,
+            body_idle_s: self.body_idle_s,
+            keep_alive_s: self.keep_alive_s,
+        }
+    }
 }
 
 impl Settings {
@@ -116,6 +145,7 @@ impl Settings {
         problems.unless(request, "limits.request_s must be from 1 to 600");
         let in_flight = self.limits.requests_in_flight >= 1;
         problems.unless(in_flight, "limits.requests_in_flight must be at least 1");
+        self.limits.clients().check(&mut problems);
         problems.note(telemetry::check_filter(&self.log.filter));
         problems
     }

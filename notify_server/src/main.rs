@@ -46,7 +46,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::read(arguments.config.or_else(local).as_deref())?;
     telemetry::init(&settings.log.filter);
     raise_file_limit();
-    let listeners = Listeners::bind(&settings.server)?;
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
 
     let shutdown = CancellationToken::new();
     let app = App::start(settings, Clock::system(), shutdown.clone())?;

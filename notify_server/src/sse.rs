@@ -106,7 +106,7 @@ pub async fn events(
 ) -> Result<EventStream, Error> {
     let cursor = header.unwrap_or_else(|| query.last_event_id.map_or(Cursor::Now, Cursor::Last));
     let (pulse, limit) = (state.health.pulse.clone(), Duration::from_secs(state.settings.limits.request_s));
-    let stream = pulse.within(limit, Stream::open(state, subscriber, cursor)).await??;
+    let stream = pulse.within(limit, || Duration::ZERO, Stream::open(state, subscriber, cursor)).await??;
     Ok(EventStream { stream, offer })
 }
 

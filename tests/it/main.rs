@@ -10,6 +10,8 @@ mod chats;
 mod convergence;
 mod database_tls;
 mod doctor;
+mod edge;
+mod ending;
 mod epoch;
 mod event_feed;
 mod faults;

@@ -9,6 +9,7 @@
 
 pub mod actor;
 pub mod answer;
+pub mod certificate;
 pub mod cluster;
 pub mod contract;
 pub mod fleet;

@@ -189,14 +189,14 @@ impl Site {
 
 fn start_rest(settings: &Settings, clock: &Clock) -> Server {
     let shutdown = CancellationToken::new();
-    let listeners = Listeners::bind(&settings.server).expect("a free port");
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients()).expect("a free port");
     let app = fechatter_server::App::start(settings.clone(), clock.clone(), &shutdown).expect("a start");
     Server::run(listeners, docs::with_docs(app.api()), app.admin(), shutdown)
 }
 
 fn start_notify(settings: &NotifySettings, clock: &Clock) -> Server {
     let shutdown = CancellationToken::new();
-    let listeners = Listeners::bind(&settings.server).expect("a free port");
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients()).expect("a free port");
     let app = notify_server::App::start(settings.clone(), clock.clone(), shutdown.clone()).expect("a start");
     Server::run(listeners, app.router(), app.admin(), shutdown)
 }

@@ -64,7 +64,8 @@ impl Stream {
         Self::from_request(&actor.name, actor.client.get(url)).await
     }
 
-    async fn from_request(name: &str, request: reqwest::RequestBuilder) -> Self {
+    /// Sends a request for it, and reads the `hello`.
+    pub async fn from_request(name: &str, request: reqwest::RequestBuilder) -> Self {
         let response =
             timeout(PATIENCE, request.send()).await.expect("an answer in time").expect("an answer");
         let mut stream = Self::of(name, response).await;

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::body::Waits;
 use crate::{problem::Problem, pulse::Pulse};
 
 /// Requests that are being answered, up to a number; the others are told to come back, at once.
@@ -38,7 +39,10 @@ pub async fn answer_within(State(capacity): State<Arc<Capacity>>, request: Reque
     let Some(_place) = Place::take(&capacity) else {
         return Problem::unavailable("Too much is going on at the moment.").into_response();
     };
-    match capacity.pulse.within(capacity.limit, next.run(request)).await {
+    // The time in which the client owes its body has limits of its own.
+    let waits = request.extensions().get::<Waits>().cloned();
+    let lost = || waits.as_ref().map_or(Duration::ZERO, Waits::so_far);
+    match capacity.pulse.within(capacity.limit, lost, next.run(request)).await {
         Ok(response) => response,
         Err(late) => Problem::from(late).into_response(),
     }

@@ -19,10 +19,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 use uuid::{Uuid, fmt::Hyphenated};
 
+use super::cors::{self, Origin};
 use crate::{ids::UserId, problem::Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Fields of the head of a request.
+const FIELDS_MAX: usize = 64;
 /// The longest request id taken over from a proxy.
 const REQUEST_ID_MAX: usize = 64;
 /// Headers that a response gets unless it has set its own.
@@ -47,8 +50,8 @@ impl Asker {
     }
 }
 
-/// Puts the layers around all routes, and problems in place of the plain 404 and 405.
-pub fn around(router: Router) -> Router {
+/// Puts the layers around all routes, and problems in place of the plain 404 and 405. Pages of `origins` may call.
+pub fn around(router: Router, origins: &[Origin]) -> Router {
     router
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
@@ -59,7 +62,10 @@ pub fn around(router: Router) -> Router {
             )
         })
         .layer(
-            ServiceBuilder::new().layer(middleware::from_fn(serve)).layer(CatchPanicLayer::custom(panicked)),
+            ServiceBuilder::new()
+                .layer(middleware::from_fn(serve))
+                .option_layer(cors::layer(origins))
+                .layer(CatchPanicLayer::custom(panicked)),
         )
 }
 
@@ -70,7 +76,13 @@ async fn serve(mut request: Request, next: Next) -> Response {
     let span = request_span(&request, &request_id);
     let asker = Asker::default();
     request.extensions_mut().insert(asker.clone());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let answer = async {
+        match refuse_many_fields(&request) {
+            Some(problem) => problem.into_response(),
+            None => next.run(request).await,
+        }
+    };
+    let mut response = answer.instrument(span.clone()).await;
     span.in_scope(|| log_answer(response.status(), begun.elapsed(), &asker));
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = write_problem(problem, &request_id, response);
@@ -93,6 +105,17 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let mut text = [0; Hyphenated::LENGTH];
         let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    })
+}
+
+/// What each field costs here, hyper's limit on their bytes does not know.
+fn refuse_many_fields(request: &Request) -> Option<Problem> {
+    (request.headers().len() > FIELDS_MAX).then(|| {
+        Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_many_fields",
+            "The request has too many header fields.",
+        )
     })
 }
 
