@@ -4,6 +4,7 @@
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
 mod cursor;
+mod lag;
 mod row;
 mod store;
 
@@ -16,15 +17,18 @@ use sqlx::{
 use tokio::{
     sync::Notify,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::event::{Event, Position};
 
-pub use self::store::{LogState, read_after, read_bare_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
     store::end,
+};
+pub use self::{
+    lag::{Lag, LagGauges},
+    store::{LogState, read_after, read_bare_after, rotate_epoch},
 };
 
 /// The channel that the triggers ring.
@@ -44,7 +48,7 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 /// Events in a batch.
-const BATCH: i64 = 1000;
+const BATCH: usize = 1000;
 
 /// What the feed yields.
 #[derive(Debug)]
@@ -78,6 +82,7 @@ pub struct EventFeed {
     listener: JoinHandle<()>,
     cursor: Option<Cursor>,
     detail: Detail,
+    lag: Lag,
 }
 
 /// What an event is joined with.
@@ -96,12 +101,12 @@ impl Drop for EventFeed {
 }
 
 impl EventFeed {
-    /// A feed that reads from `pool` and listens by a connection of its own.
+    /// A feed that reads from `pool` and listens by a connection of its own. How far it is behind shows in `lag`.
     #[must_use]
-    pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
+    pub fn start(pool: PgPool, listen: PgConnectOptions, lag: Lag) -> Self {
         let bell = Arc::new(Notify::new());
         let listener = tokio::spawn(ring(listen, Arc::clone(&bell)));
-        Self { pool, bell, listener, cursor: None, detail: Detail::Whole }
+        Self { pool, bell, listener, cursor: None, detail: Detail::Whole, lag }
     }
 
     /// The feed for who needs neither messages nor persons: it costs much less to read.
@@ -138,12 +143,14 @@ impl EventFeed {
     }
 
     async fn look(&mut self) -> sqlx::Result<Option<Batch>> {
+        let now = Instant::now();
         let Some(cursor) = &self.cursor else {
             return self.restart(Gap::Start).await.map(Some);
         };
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let (log, events) = match self.detail {
-            Detail::Whole => read_after(&self.pool, cursor.position.id, BATCH).await?,
-            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, BATCH).await?,
+            Detail::Whole => read_after(&self.pool, cursor.position.id, limit).await?,
+            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, limit).await?,
         };
         match cursor.judge(&log) {
             Continuation::Whole => {}
@@ -159,15 +166,25 @@ impl EventFeed {
                 return self.restart(Gap::Epoch).await.map(Some);
             }
         }
-        let Some(last) = events.last() else { return Ok(None) };
+        let Some(last) = events.last() else {
+            self.lag.whole(cursor.position.id, now);
+            return Ok(None);
+        };
+        if events.len() < BATCH {
+            self.lag.whole(last.id, now);
+        } else if let Ok(end) = end(&self.pool).await {
+            self.lag.behind(last.id, end.position.id);
+        }
         self.cursor =
             Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
     }
 
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
+        let now = Instant::now();
         let cursor = end(&self.pool).await?;
         let position = cursor.position.clone();
+        self.lag.whole(position.id, now);
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }

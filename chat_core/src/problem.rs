@@ -9,6 +9,8 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::telemetry::pools;
+
 /// An error, as clients see it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -122,6 +124,7 @@ impl Problem {
 /// A database error, logged once: 503 when trying again makes sense, 500 otherwise.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        pools::failed(&error);
         if crate::database::is_unavailable(&error) {
             tracing::warn!(%error, "the database is unavailable");
             Self::unavailable("The database is not available at the moment.")

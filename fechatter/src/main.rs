@@ -76,7 +76,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn up(settings: Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.filter);
+    let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
     raise_file_limit();
     let shutdown = CancellationToken::new();
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
@@ -85,14 +85,17 @@ async fn up(settings: Settings) -> anyhow::Result<()> {
     let Some(site) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
     let site = site?;
     writeln!(io::stdout(), "{site}")?;
-    site.serve().await
+    let served = site.serve().await;
+    traces.end().await;
+    served
 }
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.filter);
+    let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
     // Migrations may take their time: no statement limit.
     let pool = settings.database.pool_without_limits("fechatter migrate")?;
     MIGRATOR.run(&pool).await?;
+    traces.end().await;
     writeln!(io::stdout(), "The schema is up to date.")?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, routing::get};
-use chat_core::{http::answer::Done, problem::Problem};
+use axum::{Router, extract::State, response::Response, routing::get};
+use chat_core::{http::answer::Done, problem::Problem, telemetry::metrics};
 
 /// Both servers.
 pub(crate) struct Servers {
@@ -13,11 +13,21 @@ pub(crate) struct Servers {
 
 /// Whether the process lives, and whether both servers can serve.
 pub(crate) fn admin(servers: Servers) -> Router {
-    Router::new().route("/livez", get(live)).route("/readyz", get(ready)).with_state(Arc::new(servers))
+    Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(measurements))
+        .with_state(Arc::new(servers))
 }
 
 async fn live() -> Done {
     Done
+}
+
+async fn measurements(State(servers): State<Arc<Servers>>) -> Response {
+    servers.rest.observe();
+    servers.events.observe();
+    metrics::page()
 }
 
 async fn ready(State(servers): State<Arc<Servers>>) -> Result<Done, Problem> {

@@ -2,7 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings,
+    http::listen::ListenSettings,
+    settings,
+    telemetry::{logs::LogSettings, traces::TraceSettings},
+    token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::auth::passwords::PASSWORD_MIN;
@@ -30,6 +36,8 @@ pub struct Settings {
     pub chats: ChatSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Traces.
+    pub telemetry: TraceSettings,
 }
 
 /// Passwords, tokens and sessions.
@@ -90,14 +98,6 @@ pub struct ChatSettings {
     pub purge_after_days: u32,
     /// Memory for lists of chats that are kept, in MiB.
     pub list_cache_mib: u64,
-}
-
-/// Logs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSettings {
-    /// `EnvFilter` directives.
-    pub filter: String,
 }
 
 impl Settings {

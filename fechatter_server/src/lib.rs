@@ -12,6 +12,7 @@ pub mod idempotency;
 mod log_tail;
 pub mod members;
 pub mod messages;
+mod metrics;
 pub mod permissions;
 mod readiness;
 pub mod routes;
@@ -22,7 +23,13 @@ pub mod watch;
 pub mod workspaces;
 
 use axum::Router;
-use chat_core::{api::Api, clock::Clock, problem::Problem};
+use chat_core::{
+    api::Api,
+    clock::Clock,
+    feed::Lag,
+    problem::Problem,
+    telemetry::{metrics::keep_up, pools::PoolGauges},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Settings, state::AppState};
@@ -40,9 +47,12 @@ impl App {
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let listen = settings.database.listen_options("fechatter_server")?;
         let feed = settings.database.pool_of_one("fechatter_server feed")?;
-        let state = AppState::new(settings, clock)?;
-        let watching = watch::follow(state.clone(), feed, listen);
+        let lag = Lag::default();
+        let feed_gauges = PoolGauges::new("fechatter_server feed", &feed);
+        let state = AppState::new(settings, clock, feed_gauges, lag.clone())?;
+        let watching = watch::follow(state.clone(), feed, listen, lag);
         let keeping = housekeeping::run(state.clone());
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
         Ok(Self { state })
@@ -60,6 +70,11 @@ impl App {
     /// 503, and why it cannot.
     pub async fn ready(&self) -> Result<(), Problem> {
         readiness::check(&self.state).await.map_err(Problem::from)
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub fn observe(&self) {
+        self.state.observe();
     }
 
     /// The operators' endpoints.

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    middleware,
+    response::Response,
+    routing::get,
+};
 use chat_core::{
     api::{Api, about},
     http::layers::time_limit,
+    telemetry::metrics,
 };
 use utoipa::openapi::OpenApi;
 
@@ -189,10 +196,16 @@ fn chat_api() -> Api<AppState> {
         )
 }
 
+async fn measurements(State(state): State<AppState>) -> Response {
+    state.observe();
+    metrics::page()
+}
+
 /// The operators' endpoints.
 pub(crate) fn admin(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(readiness::live))
         .route("/readyz", get(readiness::ready))
+        .route("/metrics", get(measurements))
         .with_state(state)
 }

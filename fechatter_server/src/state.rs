@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock, token::TokenVerifier};
+use chat_core::{
+    caller::Authenticator, clock::Clock, feed::Lag, telemetry::pools::PoolGauges, token::TokenVerifier,
+};
 use sqlx::PgPool;
 
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
     config::Settings,
     log_tail::LogTail,
     messages::sending::Writer,
+    metrics::Gauges,
 };
 
 /// Cheap to clone: everything in it is shared.
@@ -35,11 +38,18 @@ pub struct AppState {
     pub passwords: Arc<Passwords>,
     /// The settings.
     pub settings: Arc<Settings>,
+    /// What operators see.
+    gauges: Arc<Gauges>,
 }
 
 impl AppState {
-    /// The state for these settings; connects to nothing yet.
-    pub(crate) fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+    /// The state for these settings; connects to nothing yet. The feed and its pool are the caller's.
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        feed_pool: PoolGauges,
+        lag: Lag,
+    ) -> anyhow::Result<Self> {
         let pool = settings.database.pool("fechatter_server")?;
         let auth = &settings.auth;
         let issuer = Issuer::from_settings(auth)?;
@@ -48,8 +58,16 @@ impl AppState {
         } else {
             TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?
         };
-        let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
-        let log_tail = LogTail::new(settings.database.pool_of_one("fechatter_server log")?);
+        let writer_pool = settings.database.pool_of_one("fechatter_server writer")?;
+        let log_pool = settings.database.pool_of_one("fechatter_server log")?;
+        let pools = vec![
+            PoolGauges::new("fechatter_server", &pool),
+            PoolGauges::new("fechatter_server writer", &writer_pool),
+            PoolGauges::new("fechatter_server log", &log_pool),
+            feed_pool,
+        ];
+        let writer = Writer::start(writer_pool);
+        let log_tail = LogTail::new(log_pool);
         Ok(Self {
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
             log_tail,
@@ -60,7 +78,13 @@ impl AppState {
             pool,
             clock,
             settings: Arc::new(settings),
+            gauges: Arc::new(Gauges::new(pools, lag)),
         })
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub(crate) fn observe(&self) {
+        self.gauges.observe(&self.writer, &self.passwords);
     }
 }
 

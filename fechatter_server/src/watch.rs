@@ -2,7 +2,7 @@
 
 use chat_core::{
     event::{Event, EventKind, Position},
-    feed::{Batch, EventFeed},
+    feed::{Batch, EventFeed, Lag},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
@@ -11,8 +11,8 @@ use crate::state::AppState;
 /// Forgets every session that ends, and keeps the log's tail short to read; never returns.
 ///
 /// Reads from `pool`, so that it waits for nobody when requests have taken all other connections.
-pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions) {
-    let mut feed = EventFeed::start(pool, listen).bare();
+pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions, lag: Lag) {
+    let mut feed = EventFeed::start(pool, listen, lag).bare();
     let mut cursor: Option<Position> = None;
     loop {
         match feed.next().await {

@@ -6,7 +6,13 @@ use std::{
 };
 
 use anyhow::ensure;
-use chat_core::{database::DatabaseSettings, http::listen::ListenSettings, settings, token::TokenNames};
+use chat_core::{
+    database::DatabaseSettings,
+    http::listen::ListenSettings,
+    settings,
+    telemetry::{logs::LogSettings, traces::TraceSettings},
+    token::TokenNames,
+};
 use serde::Deserialize;
 
 use crate::{hub::QueueLimits, ring::RingLimits};
@@ -30,6 +36,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Traces.
+    pub telemetry: TraceSettings,
 }
 
 /// Tokens.
@@ -68,14 +76,6 @@ pub struct StreamSettings {
 pub struct LimitSettings {
     /// How long a request may take, in seconds; streams are none.
     pub request_s: u64,
-}
-
-/// Logs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSettings {
-    /// `EnvFilter` directives.
-    pub filter: String,
 }
 
 impl Settings {

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use chat_core::{
     event::{Epoch, Event, Position},
-    feed::{Batch, EventFeed, Gap, read_after},
+    feed::{Batch, EventFeed, Gap, Lag, read_after},
 };
+use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::mpsc, time::sleep};
 
@@ -28,6 +29,8 @@ pub enum Intake {
     Events {
         /// At least one.
         entries: Vec<Arc<Entry>>,
+        /// When the first one was written, by PostgreSQL's clock.
+        written_at: DateTime<Utc>,
         /// That of the last one.
         position: Position,
     },
@@ -43,9 +46,15 @@ pub enum Intake {
 }
 
 /// Follows the log for as long as the hub listens.
-pub async fn follow(pool: PgPool, listen: PgConnectOptions, limits: RingLimits, hub: mpsc::Sender<Intake>) {
+pub async fn follow(
+    pool: PgPool,
+    listen: PgConnectOptions,
+    lag: Lag,
+    limits: RingLimits,
+    hub: mpsc::Sender<Intake>,
+) {
     await_schema(&pool).await;
-    let mut feed = EventFeed::start(pool.clone(), listen);
+    let mut feed = EventFeed::start(pool.clone(), listen, lag);
     let mut epoch = Epoch(String::new());
     loop {
         let intake = match feed.next().await {
@@ -78,9 +87,10 @@ async fn await_schema(pool: &PgPool) {
 }
 
 fn of_events(events: &[Event], epoch: &Epoch) -> Option<Intake> {
-    let position = Position { epoch: epoch.clone(), id: events.last()?.id };
+    let (first, last) = (events.first()?, events.last()?);
+    let position = Position { epoch: epoch.clone(), id: last.id };
     let entries = events.iter().map(|event| Arc::new(Entry::of(event, epoch))).collect();
-    Some(Intake::Events { entries, position })
+    Some(Intake::Events { entries, written_at: first.at, position })
 }
 
 /// A ring that ends at `position`. At the start it is filled from the table, because everybody who was

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod hub;
 pub mod intake;
 mod light;
+mod metrics;
 mod readiness;
 pub mod reason;
 pub mod replay;
@@ -26,13 +27,22 @@ pub mod ticket;
 
 use anyhow::ensure;
 use axum::Router;
-use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
+use chat_core::{
+    api::Api,
+    caller::Authenticator,
+    clock::Clock,
+    feed::Lag,
+    problem::Problem,
+    telemetry::{metrics::keep_up, pools::PoolGauges},
+    token::TokenVerifier,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Settings,
     hub::Hub,
+    metrics::Gauges,
     ring::Ring,
     snapshots::Snapshots,
     state::{AppState, Shared},
@@ -60,14 +70,18 @@ impl App {
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
-        let following = intake::follow(feed, listen, ring_limits, to_hub);
+        let pools = [PoolGauges::new("notify_server", &pool), PoolGauges::new("notify_server feed", &feed)];
+        let lag = Lag::default();
+        let gauges = Gauges::new(pools, lag.clone());
+        let following = intake::follow(feed, listen, lag, ring_limits, to_hub);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, shutdown.clone(), settings.drain()));
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
-        let state =
-            AppState::from(Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings });
+        let shared = Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings, gauges };
+        let state = AppState::from(shared);
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }
@@ -84,6 +98,11 @@ impl App {
     /// 503, and why it cannot.
     pub async fn ready(&self) -> Result<(), Problem> {
         readiness::check(&self.state).await.map_err(Problem::from)
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub fn observe(&self) {
+        self.state.observe();
     }
 
     /// The operators' endpoints.

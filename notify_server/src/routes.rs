@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{Json, Router, middleware, routing::get};
+use axum::{Json, Router, extract::State, middleware, response::Response, routing::get};
 use chat_core::{
     api::{Api, BEARER, about},
     http::layers::time_limit,
+    telemetry::metrics,
 };
 use utoipa::openapi::{
     Info, OpenApi,
@@ -48,10 +49,16 @@ pub(crate) fn with_document(api: Api<()>) -> Router {
     router.route(OPENAPI, get(async move || Json(document)))
 }
 
+async fn measurements(State(state): State<AppState>) -> Response {
+    state.observe();
+    metrics::page()
+}
+
 /// The operators' endpoints.
 pub(crate) fn admin(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(readiness::live))
         .route("/readyz", get(readiness::ready))
+        .route("/metrics", get(measurements))
         .with_state(state)
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
-use chat_core::feed::{Batch, EventFeed, Gap};
+use chat_core::feed::{Batch, EventFeed, Gap, Lag};
 use fechatter_tests::cluster;
 use sqlx::{
     PgPool,
@@ -41,7 +41,7 @@ async fn database() -> (PgPool, PgConnectOptions) {
 
 /// Starts the feed, lets the writers write, and answers how many of the messages it missed.
 async fn missed(pool: &PgPool, listen: PgConnectOptions) -> usize {
-    let mut feed = EventFeed::start(pool.clone(), listen);
+    let mut feed = EventFeed::start(pool.clone(), listen, Lag::default());
     assert!(matches!(feed.next().await, Batch::Gap { reason: Gap::Start, .. }));
     let writers: Vec<_> = (1..=WRITERS).map(|writer| tokio::spawn(write(pool.clone(), writer))).collect();
     let reading = tokio::spawn(async move {
@@ -154,7 +154,7 @@ async fn old_partitions_are_dropped_whole_and_the_newest_event_stays() {
             .expect("a row");
     assert_eq!((through, first), (1_999_999, 2_500_001));
     // The feed goes on where the log ends.
-    let mut feed = EventFeed::start(pool.clone(), listen);
+    let mut feed = EventFeed::start(pool.clone(), listen, Lag::default());
     let Batch::Gap { position, .. } = feed.next().await else { panic!("a start") };
     assert_eq!(position.id, 2_500_000 + EACH);
     write(pool, 3).await;

@@ -19,7 +19,14 @@ use tower_http::{
 };
 use tracing::{Span, field::Empty};
 
-use crate::problem::Problem;
+use crate::{
+    problem::Problem,
+    telemetry::{
+        metrics::{Refusal, refused},
+        requests::Measured,
+        traces,
+    },
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -59,10 +66,11 @@ pub fn around(router: Router) -> Router {
 
 /// Ends requests that take longer than `limit` with 503; not for streams.
 pub async fn time_limit(limit: Duration, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable("The request took too long.").into_response(),
+    if let Ok(response) = tokio::time::timeout(limit, next.run(request)).await {
+        return response;
     }
+    refused(Refusal::TimeLimit);
+    Problem::unavailable("The request took too long.").into_response()
 }
 
 /// A header that a response gets unless it has set its own.
@@ -84,6 +92,9 @@ async fn drop_unfit_request_id<B>(mut request: axum::http::Request<B>) -> axum::
 /// The span of a request. Its path holds ids only; query strings are left out, for they can hold tickets.
 fn request_span(request: &Request) -> Span {
     let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
+    if traces::are_on() {
+        return traces::request_span(request, request_id);
+    }
     tracing::info_span!(
         "request",
         method = %request.method(),
@@ -94,7 +105,10 @@ fn request_span(request: &Request) -> Span {
 }
 
 /// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
-fn log_answer(response: &Response, latency: Duration, _: &Span) {
+fn log_answer(response: &Response, latency: Duration, span: &Span) {
+    if traces::are_on() {
+        traces::answered(span, response.status());
+    }
     let status = response.status().as_u16();
     let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     if response.status().is_server_error() {
@@ -104,10 +118,12 @@ fn log_answer(response: &Response, latency: Duration, _: &Span) {
     }
 }
 
-/// Writes the body of a problem, which knows its request only here.
+/// Counts the request, and writes the body of a problem, which knows its request only here.
 async fn write_problems(request: Request, next: Next) -> Response {
     let request_id = request.extensions().get::<RequestId>().cloned();
+    let measured = Measured::begin(&request);
     let mut response = next.run(request).await;
+    measured.end(response.status());
     let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
     problem.request_id = request_id.and_then(|id| Some(id.header_value().to_str().ok()?.to_owned()));
     let (mut head, _) = response.into_parts();
