@@ -1,7 +1,8 @@
 //! What `/metrics` says, of real programs after real requests.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, fs, future::Future, net::SocketAddr, path::Path, time::Duration};
 
+use config::{Config, File, FileFormat};
 use fechatter_server::auth::issuer::make_key_files;
 use fechatter_tests::{
     Actor, cluster,
@@ -302,4 +303,76 @@ async fn a_log_that_cannot_be_read_shows_as_lag() {
     until(read, |now| lag(now) > 4.0).await;
     locked.rollback().await.expect("an end");
     until(read, |now| lag(now) < 2.0).await;
+}
+
+/// The expressions of the dashboard, and those of the alerts.
+fn expressions() -> Vec<String> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let read = |file| fs::read_to_string(deploy.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let dashboard: Value = serde_json::from_str(&read("grafana/fechatter.json")).expect("JSON");
+    let alerts: Value = Config::builder()
+        .add_source(File::from_str(&read("prometheus/alerts.yml"), FileFormat::Yaml))
+        .build()
+        .and_then(Config::try_deserialize)
+        .expect("YAML");
+    let mut found = Vec::new();
+    collect_expressions(&dashboard, &mut found);
+    let panels = found.len();
+    collect_expressions(&alerts, &mut found);
+    assert!(panels > 40 && found.len() > panels + 10, "{panels} of {}", found.len());
+    found
+}
+
+fn collect_expressions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_expressions(item, found)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str() {
+                    Some(text) if ["expr", "definition"].contains(&name.as_str()) => {
+                        found.push(text.to_owned());
+                    }
+                    _ => collect_expressions(value, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_and_the_alerts_speak_of_what_there_is() {
+    let up = Up::start(&[]).await;
+    let ann = up.sign_up("ann").await;
+    let workspace = ann.make_workspace("Acme").await;
+    let chat = ann.make_chat(&workspace, "Group", &[]).await;
+    ann.send(&chat, "a message").await;
+    up.read().await;
+    let now = up.read().await;
+    let (names, labels) = (now.names(), now.label_names());
+    let mut spoken_of = BTreeSet::new();
+    for expression in expressions() {
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| ["fechatter_", "process_"].iter().any(|own| word.starts_with(own))) {
+            assert!(names.contains(word), "{word} is not there, in {expression}");
+            spoken_of.insert(word.to_owned());
+        }
+        for group in expression.split("by (").skip(1) {
+            let group = group.split(')').next().unwrap_or_default();
+            for label in group.split(',').map(str::trim).filter(|label| *label != "instance") {
+                assert!(labels.contains(label), "nothing has the label {label}, in {expression}");
+            }
+        }
+        if let Some(route) = expression.split("route=\"").nth(1).and_then(|rest| rest.split('"').next()) {
+            assert!(now.label_values(Some("route")).contains(route), "no route {route}, in {expression}");
+        }
+    }
+    // And nothing of ours is left out.
+    let metric = |name: &&str| {
+        name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count").to_owned()
+    };
+    let own: BTreeSet<String> =
+        names.iter().filter(|name| name.starts_with("fechatter_")).map(metric).collect();
+    let spoken_of: BTreeSet<String> = spoken_of.iter().map(|name| metric(&name.as_str())).collect();
+    assert_eq!(own.difference(&spoken_of).collect::<Vec<_>>(), Vec::<&String>::new());
 }

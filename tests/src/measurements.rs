@@ -81,6 +81,11 @@ impl Measurements {
         wanted.map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The names of all labels.
+    pub fn label_names(&self) -> BTreeSet<&str> {
+        self.samples.iter().flat_map(|sample| sample.labels.keys().map(String::as_str)).collect()
+    }
+
     fn with<'a>(&'a self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().filter(move |sample| {
             let has = |(label, value): &(&str, &str)| sample.labels.get(*label).is_some_and(|v| v == value);
