@@ -4,6 +4,7 @@
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
 mod cursor;
+mod lag;
 mod progress;
 mod row;
 mod store;
@@ -27,6 +28,7 @@ use self::{
     store::end,
 };
 pub use self::{
+    lag::LagGauges,
     progress::FeedProgress,
     store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch},
 };
@@ -50,7 +52,7 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 /// Events in a batch.
-const BATCH: i64 = 1000;
+const BATCH: usize = 1000;
 
 /// What the feed yields.
 #[derive(Debug)]
@@ -184,12 +186,14 @@ impl EventFeed {
     }
 
     async fn look(&mut self) -> sqlx::Result<Option<Batch>> {
+        let now = Instant::now();
         let Some(cursor) = &self.cursor else {
             return self.restart(Gap::Start).await.map(Some);
         };
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let (log, events) = match self.detail {
-            Detail::Whole => read_after(&self.pool, cursor.position.id, BATCH).await?,
-            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, BATCH).await?,
+            Detail::Whole => read_after(&self.pool, cursor.position.id, limit).await?,
+            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, limit).await?,
         };
         match cursor.judge(&log) {
             Continuation::Whole => {}
@@ -206,19 +210,24 @@ impl EventFeed {
             }
         }
         let Some(last) = events.last() else {
-            self.progress.looked(cursor.position.id);
+            self.progress.whole(cursor.position.id, now);
             return Ok(None);
         };
-        self.progress.looked(last.id);
+        if events.len() < BATCH {
+            self.progress.whole(last.id, now);
+        } else if let Ok(end) = end(&self.pool).await {
+            self.progress.behind(last.id, end.position.id, now);
+        }
         self.cursor =
             Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
     }
 
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
+        let now = Instant::now();
         let cursor = end(&self.pool).await?;
         let position = cursor.position.clone();
-        self.progress.looked(position.id);
+        self.progress.whole(position.id, now);
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{limits::Refusal, pulse::Late};
+use crate::{limits::Refusal, pulse::Late, telemetry::pools};
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -143,6 +143,7 @@ impl Problem {
 /// A database error, logged once: 503 when trying again makes sense, 500 otherwise.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        pools::failed(&error);
         if crate::database::is_unavailable(&error) {
             tracing::warn!(%error, "the database is unavailable");
             Self::unavailable("The database is not available at the moment.")

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction, error::DatabaseError};
 use crate::{
     event::{Epoch, Position},
     ids::{SessionId, UserId},
+    telemetry::pools::Beginning,
 };
 
 /// Starts a transaction, in a task of its own: a caller may be given up at any moment, and a `begin` that is dropped
@@ -13,12 +14,16 @@ use crate::{
 /// Whoever came next would write into it, and believe that to be committed.
 async fn begin(pool: &PgPool, statement: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
     let pool = pool.clone();
-    let beginning = tokio::spawn(async move { pool.begin_with(statement).await });
+    let beginning = tokio::spawn(async move {
+        let _beginning = Beginning::new();
+        pool.begin_with(statement).await
+    });
     beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 /// Starts a transaction that writes: under the event log's ordering lock, before any statement reads
 /// what its write depends on.
+#[tracing::instrument(level = "debug", skip_all)]
 pub async fn begin_write(
     pool: &PgPool,
     actor: Option<UserId>,
@@ -38,6 +43,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Starts one (REPEATABLE READ: PostgreSQL manual, section 13.2.2).
+    #[tracing::instrument(level = "debug", name = "begin_snapshot", skip_all)]
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
         let mut tx = begin(pool, "begin isolation level repeatable read read only").await?;
         let position = position(&mut tx).await?;

@@ -80,8 +80,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Up => up(settings()?).await,
         Command::Migrate(options) => {
             let settings = settings()?;
-            telemetry::init(&settings.log.filter);
-            schema::run(&settings.database, options).await
+            let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
+            let migrated = schema::run(&settings.database, options).await;
+            traces.end().await;
+            migrated
         }
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
         Command::Doctor(options) => doctor::run(file.as_deref(), &Clock::system(), options).await,
@@ -94,7 +96,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn up(settings: Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.filter);
+    let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
     raise_file_limit();
     let shutdown = CancellationToken::new();
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
@@ -103,5 +105,7 @@ async fn up(settings: Settings) -> anyhow::Result<()> {
     let Some(site) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
     let site = site?;
     writeln!(io::stdout(), "{site}")?;
-    site.serve().await
+    let served = site.serve().await;
+    traces.end().await;
+    served
 }

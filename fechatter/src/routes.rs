@@ -6,6 +6,7 @@ use axum::{Router, extract::State, response::Response, routing::get};
 use chat_core::{
     http::answer::Done,
     readiness::{Readiness, answer},
+    telemetry::metrics,
 };
 use serde::Serialize;
 
@@ -17,11 +18,21 @@ pub(crate) struct Servers {
 
 /// Whether the process lives, and whether both servers can serve.
 pub(crate) fn admin(servers: Servers) -> Router {
-    Router::new().route("/livez", get(live)).route("/readyz", get(ready)).with_state(Arc::new(servers))
+    Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(measurements))
+        .with_state(Arc::new(servers))
 }
 
 async fn live() -> Done {
     Done
+}
+
+async fn measurements(State(servers): State<Arc<Servers>>) -> Response {
+    servers.rest.observe();
+    servers.events.observe();
+    metrics::page()
 }
 
 #[derive(Serialize)]

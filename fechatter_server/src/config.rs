@@ -10,7 +10,7 @@ use chat_core::{
     },
     limits::Allowance,
     settings::{self, Problems},
-    telemetry,
+    telemetry::{logs::LogSettings, traces::TraceSettings},
     token::TokenNames,
 };
 use chrono::TimeDelta;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub chats: ChatSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Traces.
+    pub telemetry: TraceSettings,
 }
 
 /// Passwords, tokens and sessions.
@@ -139,14 +141,6 @@ pub struct ChatSettings {
     pub list_cache_mib: u64,
 }
 
-/// Logs.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSettings {
-    /// `EnvFilter` directives.
-    pub filter: String,
-}
-
 impl LimitSettings {
     /// What each client is allowed.
     #[must_use]
@@ -193,7 +187,8 @@ impl Settings {
         );
         let memory = self.chats.list_cache_mib <= 1024 * 1024;
         problems.unless(memory, "chats.list_cache_mib must be at most 1048576");
-        problems.note(telemetry::check_filter(&self.log.filter));
+        self.log.check(&mut problems);
+        self.telemetry.check(&mut problems);
         problems
     }
 

@@ -13,6 +13,7 @@ pub mod limits;
 mod log_tail;
 pub mod members;
 pub mod messages;
+mod metrics;
 pub mod permissions;
 mod readiness;
 pub mod routes;
@@ -23,7 +24,13 @@ pub mod watch;
 pub mod workspaces;
 
 use axum::Router;
-use chat_core::{api::Api, clock::Clock, readiness::Readiness, renewal};
+use chat_core::{
+    api::Api,
+    clock::Clock,
+    readiness::Readiness,
+    renewal,
+    telemetry::{metrics::keep_up, pools::PoolGauges},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Settings, state::AppState};
@@ -42,7 +49,8 @@ impl App {
         settings.problems_of_start().none()?;
         let listen = settings.database.listen_options("fechatter_server")?;
         let feed = settings.database.pool_of_one("fechatter_server feed")?;
-        let state = AppState::new(settings, clock, shutdown)?;
+        let feed_gauges = PoolGauges::new("fechatter_server feed", &feed);
+        let state = AppState::new(settings, clock, feed_gauges, shutdown)?;
         let watching = watch::follow(state.clone(), feed, listen);
         let keeping = housekeeping::run(state.clone());
         let auth = &state.settings.auth;
@@ -51,6 +59,7 @@ impl App {
             let state = state.clone();
             move || state.reload_keys()
         });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
@@ -67,6 +76,11 @@ impl App {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         readiness::judge(&self.state)
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub fn observe(&self) {
+        self.state.observe();
     }
 
     /// The operators' endpoints.

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    middleware,
+    response::Response,
+    routing::get,
+};
 use chat_core::{
     api::{Api, about},
     http::capacity::answer_within,
+    telemetry::metrics,
 };
 use utoipa::openapi::OpenApi;
 
@@ -192,10 +199,16 @@ fn chat_api() -> Api<AppState> {
         )
 }
 
+async fn measurements(State(state): State<AppState>) -> Response {
+    state.observe();
+    metrics::page()
+}
+
 /// The operators' endpoints.
 pub(crate) fn admin(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(readiness::live))
         .route("/readyz", get(readiness::ready))
+        .route("/metrics", get(measurements))
         .with_state(state)
 }

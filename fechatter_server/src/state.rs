@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use axum::extract::FromRef;
 use chat_core::{
     caller::Authenticator, clock::Clock, feed::FeedProgress, http::capacity::Capacity, limits::Gate,
-    readiness::Health, token::TokenVerifier,
+    readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::{
     limits::Limits,
     log_tail::LogTail,
     messages::{sending::Writer, typing::Told},
+    metrics::Gauges,
 };
 
 /// Everything shared, behind one pointer: each request clones it several times.
@@ -54,13 +55,16 @@ pub struct Shared {
     pub passwords: Passwords,
     /// The settings.
     pub settings: Settings,
+    /// What operators see.
+    gauges: Gauges,
 }
 
 impl AppState {
-    /// The state for these settings; connects to nothing yet.
+    /// The state for these settings; connects to nothing yet. The feed's pool is the caller's.
     pub(crate) fn new(
         settings: Settings,
         clock: Clock,
+        feed_pool: PoolGauges,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let pool = settings.database.pool("fechatter_server")?;
@@ -68,14 +72,24 @@ impl AppState {
         let keys = KeyRing::read(auth)?;
         let issuer = Issuer::new(&keys, auth)?;
         let verifier = TokenVerifier::new(keys.verifying.iter().map(Vec::as_slice), &auth.tokens);
-        let writer = Writer::start(settings.database.pool_of_one("fechatter_server writer")?);
-        let log_tail = LogTail::start(settings.database.pool_of_one("fechatter_server log")?);
+        let writer_pool = settings.database.pool_of_one("fechatter_server writer")?;
+        let log_pool = settings.database.pool_of_one("fechatter_server log")?;
+        let pools = vec![
+            PoolGauges::new("fechatter_server", &pool),
+            PoolGauges::new("fechatter_server writer", &writer_pool),
+            PoolGauges::new("fechatter_server log", &log_pool),
+            feed_pool,
+        ];
+        let writer = Writer::start(writer_pool);
+        let log_tail = LogTail::start(log_pool);
         let pulse = settings.database.pulse("fechatter_server pulse", shutdown)?;
         let limits = &settings.limits;
         let longest = Duration::from_secs(limits.request_s);
+        let feed = FeedProgress::default();
         Ok(Self(Arc::new(Shared {
             capacity: Arc::new(Capacity::new(limits.requests_in_flight, longest, pulse.clone())),
-            health: Health { pulse, feed: FeedProgress::default(), shutdown: shutdown.clone() },
+            gauges: Gauges::new(pools, feed.clone()),
+            health: Health { pulse, feed, shutdown: shutdown.clone() },
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),
             log_tail,
             writer,
@@ -106,6 +120,11 @@ impl AppState {
         // First what verifies: nothing is signed that would be refused here.
         self.authenticator.replace_keys(keys.verifying.iter().map(Vec::as_slice));
         self.issuer.replace_keys(&keys, self.clock.now())
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub(crate) fn observe(&self) {
+        self.gauges.observe(&self.writer, &self.passwords);
     }
 }
 

@@ -13,7 +13,7 @@ use chat_core::{
     },
     limits::Allowance,
     settings::{self, Problems},
-    telemetry,
+    telemetry::{logs::LogSettings, traces::TraceSettings},
     token::{TokenNames, read_public_keys},
 };
 use secrecy::ExposeSecret;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Traces.
+    pub telemetry: TraceSettings,
 }
 
 /// Tokens.
@@ -100,14 +102,6 @@ pub struct LimitSettings {
     pub keep_alive_s: u64,
 }
 
-/// Logs.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSettings {
-    /// `EnvFilter` directives.
-    pub filter: String,
-}
-
 impl LimitSettings {
     /// What each client is allowed.
     #[must_use]
@@ -146,7 +140,8 @@ impl Settings {
         let in_flight = self.limits.requests_in_flight >= 1;
         problems.unless(in_flight, "limits.requests_in_flight must be at least 1");
         self.limits.clients().check(&mut problems);
-        problems.note(telemetry::check_filter(&self.log.filter));
+        self.log.check(&mut problems);
+        self.telemetry.check(&mut problems);
         problems
     }
 

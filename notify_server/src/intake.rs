@@ -6,6 +6,7 @@ use chat_core::{
     event::{Ephemeral, Epoch, Event, Position},
     feed::{Batch, EventFeed, FeedProgress, Gap, read_after},
 };
+use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::mpsc, time::sleep};
 
@@ -30,6 +31,8 @@ pub enum Intake {
     Events {
         /// At least one.
         entries: Vec<Arc<Entry>>,
+        /// When the first one was written, by PostgreSQL's clock.
+        written_at: DateTime<Utc>,
         /// That of the last one.
         position: Position,
     },
@@ -87,9 +90,10 @@ async fn await_schema(pool: &PgPool) {
 }
 
 fn of_events(events: &[Event], epoch: &Epoch) -> Option<Intake> {
-    let position = Position { epoch: epoch.clone(), id: events.last()?.id };
+    let (first, last) = (events.first()?, events.last()?);
+    let position = Position { epoch: epoch.clone(), id: last.id };
     let entries = events.iter().map(|event| Arc::new(Entry::of(event, epoch))).collect();
-    Some(Intake::Events { entries, position })
+    Some(Intake::Events { entries, written_at: first.at, position })
 }
 
 /// A ring that ends at `position`. At the start it is filled from the table, because everybody who was

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod hub;
 pub mod intake;
 mod light;
+mod metrics;
 mod readiness;
 pub mod reason;
 pub mod replay;
@@ -36,6 +37,7 @@ use chat_core::{
     limits::{Allowance, Gate, Limit},
     readiness::{Health, Readiness},
     renewal,
+    telemetry::{metrics::keep_up, pools::PoolGauges},
     token::{KeyError, TokenVerifier, read_public_keys},
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -44,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Settings,
     hub::Hub,
+    metrics::Gauges,
     ring::Ring,
     snapshots::Snapshots,
     state::{AppState, Shared},
@@ -71,7 +74,9 @@ impl App {
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
+        let pools = [PoolGauges::new("notify_server", &pool), PoolGauges::new("notify_server feed", &feed)];
         let progress = FeedProgress::default();
+        let gauges = Gauges::new(pools, progress.clone());
         let (said, ephemeral) = mpsc::channel(intake::EPHEMERAL);
         let following = intake::follow(feed, listen, progress.clone(), ring_limits, to_hub, said);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
@@ -105,7 +110,9 @@ impl App {
             snapshots,
             replays,
             settings,
+            gauges,
         });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }
@@ -120,6 +127,11 @@ impl App {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         readiness::judge(&self.state)
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub fn observe(&self) {
+        self.state.observe();
     }
 
     /// The operators' endpoints.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, middleware, routing::get};
+use axum::{Json, Router, extract::State, middleware, response::Response, routing::get};
 use chat_core::{
     api::{Api, BEARER, about},
     http::capacity::answer_within,
+    telemetry::metrics,
 };
 use utoipa::openapi::{
     Info, OpenApi,
@@ -52,10 +53,16 @@ pub(crate) fn with_document(api: Api<()>) -> Router {
     router.route(OPENAPI, get(async move || Json(document)))
 }
 
+async fn measurements(State(state): State<AppState>) -> Response {
+    state.observe();
+    metrics::page()
+}
+
 /// The operators' endpoints.
 pub(crate) fn admin(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(readiness::live))
         .route("/readyz", get(readiness::ready))
+        .route("/metrics", get(measurements))
         .with_state(state)
 }

@@ -9,7 +9,7 @@ use chat_core::{
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-use crate::{config::Settings, hub::HubHandle, snapshots::Snapshots};
+use crate::{config::Settings, hub::HubHandle, metrics::Gauges, snapshots::Snapshots};
 
 /// Everything shared, behind one pointer: each stream holds it.
 #[derive(Clone)]
@@ -37,6 +37,15 @@ pub struct Shared {
     pub replays: Semaphore,
     /// The settings.
     pub settings: Settings,
+    /// What operators see.
+    pub(crate) gauges: Gauges,
+}
+
+impl Shared {
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub(crate) fn observe(&self) {
+        self.gauges.observe(self.hub.position());
+    }
 }
 
 impl From<Shared> for AppState {

@@ -18,7 +18,7 @@ fn only(burst: u32) -> Allowance {
 }
 
 fn on(rest: &mut Settings, notify: &mut NotifySettings) {
-    let proxies: chat_core::http::client_address::TrustedProxies = "127.0.0.1".parse().expect("an address");
+    let proxies: chat_core::http::client_address::Networks = "127.0.0.1".parse().expect("an address");
     rest.server.trusted_proxies = proxies.clone();
     notify.server.trusted_proxies = proxies;
     rest.limits.enabled = true;

@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod contract;
 pub mod fleet;
 pub mod history;
+pub mod measurements;
 pub mod program;
 pub mod proxy;
 pub mod room;

@@ -15,7 +15,11 @@ use axum::{
 };
 
 use super::body::Waits;
-use crate::{problem::Problem, pulse::Pulse};
+use crate::{
+    problem::Problem,
+    pulse::{Late, Pulse},
+    telemetry::metrics::{Refusal, refused},
+};
 
 /// Requests that are being answered, up to a number; the others are told to come back, at once.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ impl Capacity {
 /// Answers a request as far as the capacity goes, or else 503; not for streams.
 pub async fn answer_within(State(capacity): State<Arc<Capacity>>, request: Request, next: Next) -> Response {
     let Some(_place) = Place::take(&capacity) else {
+        refused(Refusal::Requests);
         return Problem::unavailable("Too much is going on at the moment.").into_response();
     };
     // The time in which the client owes its body has limits of its own.
@@ -44,7 +49,12 @@ pub async fn answer_within(State(capacity): State<Arc<Capacity>>, request: Reque
     let lost = || waits.as_ref().map_or(Duration::ZERO, Waits::so_far);
     match capacity.pulse.within(capacity.limit, lost, next.run(request)).await {
         Ok(response) => response,
-        Err(late) => Problem::from(late).into_response(),
+        Err(late) => {
+            if late == Late::TooLong {
+                refused(Refusal::TimeLimit);
+            }
+            Problem::from(late).into_response()
+        }
     }
 }
 

@@ -53,20 +53,20 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
-/// The networks of proxies whose word counts.
+/// Addresses and networks: a list, or separated by commas.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct Networks(Vec<IpNet>);
 
-impl TrustedProxies {
-    /// Whether this address is such a proxy's.
+impl Networks {
+    /// Whether this address is among them.
     #[must_use]
-    pub fn trust(&self, ip: IpAddr) -> bool {
+    pub fn contain(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(&ip))
     }
 }
 
-impl FromStr for TrustedProxies {
+impl FromStr for Networks {
     type Err = String;
 
     /// Addresses and networks, separated by commas.
@@ -80,7 +80,7 @@ impl FromStr for TrustedProxies {
     }
 }
 
-impl<'de> Deserialize<'de> for TrustedProxies {
+impl<'de> Deserialize<'de> for Networks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -99,14 +99,14 @@ impl<'de> Deserialize<'de> for TrustedProxies {
 /// Finds out where clients are.
 #[derive(Clone, Debug, Default)]
 pub struct Locator {
-    proxies: TrustedProxies,
+    proxies: Networks,
     header: ForwardedHeader,
 }
 
 impl Locator {
     /// Believes these proxies, and what they write into this header.
     #[must_use]
-    pub fn new(proxies: TrustedProxies, header: ForwardedHeader) -> Self {
+    pub fn new(proxies: Networks, header: ForwardedHeader) -> Self {
         Self { proxies, header }
     }
 
@@ -124,7 +124,7 @@ impl Locator {
             ForwardedHeader::XForwardedFor => &X_FORWARDED_FOR,
             ForwardedHeader::Forwarded => &header::FORWARDED,
         };
-        if !self.proxies.trust(peer) {
+        if !self.proxies.contain(peer) {
             if headers.contains_key(name) && is_near(client.ip()) {
                 hint(client.ip());
             }
@@ -140,7 +140,7 @@ impl Locator {
                 };
                 let Some(ip) = node.and_then(address) else { return client };
                 client = ClientAddress::new(ip);
-                if !self.proxies.trust(ip) {
+                if !self.proxies.contain(ip) {
                     return client;
                 }
             }
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn networks_are_read_strictly() {
-        let read = |text: &str| text.parse::<TrustedProxies>().is_ok();
+        let read = |text: &str| text.parse::<Networks>().is_ok();
         assert!(read("") && read("127.0.0.1,::1") && read("10.0.0.0/8"));
         assert!(!read("localhost") && !read("10.0.0.0/33") && !read("10.0.0"));
     }

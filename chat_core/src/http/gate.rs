@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::telemetry::metrics::{Refusal, refused};
+
 /// How often refusals are told of, at most.
 const TOLD: Duration = Duration::from_mins(1);
 /// Room for addresses that is kept when they are gone.
@@ -118,6 +120,7 @@ impl Gate {
 impl Counts {
     /// Counts a refusal, and tells of them now and then.
     fn refuse(&mut self, limit: &'static str) {
+        refused(Refusal::Connections);
         self.refused = self.refused.saturating_add(1);
         if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
             tracing::warn!(limit, refused = self.refused, open = self.all, "connections are refused");

@@ -20,7 +20,11 @@ use tracing::{Instrument, Span};
 use uuid::{Uuid, fmt::Hyphenated};
 
 use super::cors::{self, Origin};
-use crate::{ids::UserId, problem::Problem};
+use crate::{
+    ids::UserId,
+    problem::Problem,
+    telemetry::{requests::Measured, traces},
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -72,6 +76,7 @@ pub fn around(router: Router, origins: &[Origin]) -> Router {
 /// One function rather than a layer for each step, because every layer costs each request.
 async fn serve(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let measured = Measured::begin(&request);
     let request_id = request_id(request.headers());
     let span = request_span(&request, &request_id);
     let asker = Asker::default();
@@ -83,7 +88,8 @@ async fn serve(mut request: Request, next: Next) -> Response {
         }
     };
     let mut response = answer.instrument(span.clone()).await;
-    span.in_scope(|| log_answer(response.status(), begun.elapsed(), &asker));
+    measured.end(response.status());
+    span.in_scope(|| log_answer(response.status(), begun.elapsed(), &asker, &span));
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = write_problem(problem, &request_id, response);
     }
@@ -121,6 +127,9 @@ fn refuse_many_fields(request: &Request) -> Option<Problem> {
 
 /// The span of a request. Its path holds ids only; query strings are left out, for they can hold tickets.
 fn request_span(request: &Request, request_id: &HeaderValue) -> Span {
+    if traces::are_on() {
+        return traces::request_span(request, request_id.to_str().ok());
+    }
     tracing::info_span!(
         "request",
         method = request.method().as_str(),
@@ -130,7 +139,10 @@ fn request_span(request: &Request, request_id: &HeaderValue) -> Span {
 }
 
 /// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
-fn log_answer(status: StatusCode, latency: Duration, asker: &Asker) {
+fn log_answer(status: StatusCode, latency: Duration, asker: &Asker, span: &Span) {
+    if traces::are_on() {
+        traces::answered(span, status);
+    }
     let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     let user_id = asker.0.get().map(tracing::field::display);
     if status.is_server_error() {

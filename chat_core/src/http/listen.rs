@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     accept::{self, Door},
-    client_address::{ForwardedHeader, TrustedProxies},
+    client_address::{ForwardedHeader, Networks},
     connection::Patience,
     cors::Origin,
     gate::{Capacity, Gate},
@@ -35,7 +35,7 @@ pub struct ListenSettings {
     /// How long open requests may take once the server is to end, in seconds.
     pub drain_s: u64,
     /// Reverse proxies whose word on a client's address counts.
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// The header in which they give it.
     pub forwarded_header: ForwardedHeader,
     /// The certificate for clients; operators are served in clear text.
@@ -128,7 +128,7 @@ impl Listeners {
         let proxies = settings.trusted_proxies.clone();
         Ok(Self {
             tls: Tls::read(&settings.tls)?,
-            gate: Gate::new(within_files(limits.capacity), Box::new(move |address| proxies.trust(address))),
+            gate: Gate::new(within_files(limits.capacity), Box::new(move |address| proxies.contain(address))),
             patience: limits.patience(),
             origins: settings.cors_origins.clone(),
             clients: bind(&settings.host, settings.port)?,

@@ -14,10 +14,11 @@ use std::{
 
 use axum::http::HeaderValue;
 use governor::{RateLimiter, middleware::NoOpMiddleware, nanos::Nanos};
+use metrics::Counter;
 
 use self::buckets::{Buckets, Ticks};
 pub use self::{allowance::Allowance, gate::Gate};
-use crate::clock::Clock;
+use crate::{clock::Clock, telemetry::metrics::counter};
 
 /// What happens too often is refused.
 pub struct Limit {
@@ -25,6 +26,7 @@ pub struct Limit {
     allowance: Allowance,
     /// None when limits are off.
     counting: Option<Counting>,
+    refusals: Counter,
 }
 
 struct Counting {
@@ -40,13 +42,16 @@ impl Limit {
     pub fn new(name: &'static str, allowance: Allowance, clock: &Clock) -> Self {
         let buckets = Buckets::default();
         let limiter = RateLimiter::new(allowance.quota(), buckets.clone(), Ticks::of(clock));
-        Self { name, allowance, counting: Some(Counting { limiter, buckets, hasher: RandomState::new() }) }
+        let counting = Counting { limiter, buckets, hasher: RandomState::new() };
+        Self { counting: Some(counting), ..Self::off(name, allowance) }
     }
 
     /// A limit that refuses nothing.
     #[must_use]
     pub fn off(name: &'static str, allowance: Allowance) -> Self {
-        Self { name, allowance, counting: None }
+        let help = "Requests that were answered 429, by the rate limit that they ran into.";
+        let refusals = counter("fechatter_rate_limited_total", &[("limit", name)], help);
+        Self { name, allowance, counting: None, refusals }
     }
 
     /// Takes a token from the bucket of `key`.
@@ -58,6 +63,7 @@ impl Limit {
         counting.limiter.check_key(&counting.hasher.hash_one(key)).map_err(|until| {
             let wait = until.wait_time_from(governor::clock::Clock::now(counting.limiter.clock()));
             tracing::debug!(limit = self.name, "refused");
+            self.refusals.increment(1);
             Refusal { name: self.name, allowance: self.allowance, wait }
         })
     }
