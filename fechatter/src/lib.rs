@@ -2,6 +2,7 @@
 
 mod database;
 pub mod epoch;
+pub mod health;
 pub mod openapi;
 pub mod permissions;
 mod routes;

@@ -12,7 +12,7 @@ use chat_core::{
 };
 use clap::{Parser, Subcommand};
 use fechatter::{
-    epoch, openapi, permissions,
+    epoch, health, openapi, permissions,
     up::Site,
     user::{self, UserCommand},
 };
@@ -42,6 +42,11 @@ enum Command {
     Migrate,
     /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
     RotateEpoch,
+    /// Ask a server whether it can serve; for health checks.
+    Health {
+        /// A URL of the operators' port, as `http://127.0.0.1:6689/readyz`.
+        url: String,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print who may do what.
@@ -69,6 +74,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Up => up(settings()?).await,
         Command::Migrate => migrate(&settings()?).await,
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
+        Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),

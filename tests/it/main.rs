@@ -8,6 +8,7 @@ mod chat_lists;
 mod chat_settings;
 mod chats;
 mod convergence;
+mod deployment;
 mod epoch;
 mod event_feed;
 mod faults;

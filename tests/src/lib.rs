@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod answer;
 pub mod cluster;
+pub mod compose;
 pub mod contract;
 pub mod fleet;
 pub mod history;
