@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
@@ -12,6 +12,7 @@ use std::{
 use fechatter_tests::{
     Actor,
     compose::{Compose, Service, repository},
+    nginx::free_port,
     program::Program,
 };
 use local_postgres::{LocalPostgres, Options};
@@ -29,11 +30,6 @@ fn folder() -> TempDir {
         tempfile::Builder::new().prefix("fechatter-deployment-").tempdir_in("/tmp").expect("a folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
     folder
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
 }
 
 /// Runs a service to its end.

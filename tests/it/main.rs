@@ -22,6 +22,7 @@ mod permission_cells;
 mod purge;
 mod races;
 mod refusals;
+mod rolling_restart;
 mod rooms;
 mod sending;
 mod spec;

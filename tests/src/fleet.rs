@@ -46,30 +46,7 @@ impl Fleet {
     /// Starts the fleet on a database; `settings` are further variables, by their whole names.
     pub async fn start(url: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (private, public) = make_key_files(folder.path()).expect("keys");
-        let private = private.to_str().expect("text");
-        let public = public.to_str().expect("text");
-        let rest = [
-            ("FECHATTER_SERVER__PORT", "0"),
-            ("FECHATTER_SERVER__ADMIN_PORT", "0"),
-            ("FECHATTER_DATABASE__URL", url),
-            ("FECHATTER_DATABASE__MAX_CONNECTIONS", "6"),
-            ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private),
-            ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
-            ("FECHATTER_AUTH__ARGON2_MEMORY_KIB", "64"),
-            ("FECHATTER_AUTH__ARGON2_PASSES", "1"),
-        ];
-        // Small, so that streams overflow, and are replayed from the table and not only from memory.
-        let notify = [
-            ("NOTIFY_SERVER__PORT", "0"),
-            ("NOTIFY_SERVER__ADMIN_PORT", "0"),
-            ("NOTIFY_DATABASE__URL", url),
-            ("NOTIFY_DATABASE__MAX_CONNECTIONS", "4"),
-            ("NOTIFY_AUTH__PUBLIC_KEY_FILE", public),
-            ("NOTIFY_STREAM__HEARTBEAT_S", "1"),
-            ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
-            ("NOTIFY_STREAM__RING_EVENTS", "100"),
-        ];
+        let (rest, notify) = variables(url, folder.path());
         let mut fleet = Self { rest: Vec::new(), notify: Vec::new(), folder };
         for _ in 0..EACH {
             fleet.rest.push(Post::new("fechatter_server", &rest, settings).await);
@@ -121,9 +98,9 @@ pub enum Kind {
 }
 
 impl Post {
-    async fn new(name: &'static str, variables: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
-        let variables = variables.iter().chain(settings);
-        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    async fn new(name: &'static str, variables: &Variables, settings: &[(&str, &str)]) -> Self {
+        let mut variables = variables.clone();
+        variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self { proxy: Proxy::start().await, name, variables, program: None, errors: Vec::new() }
     }
 
@@ -161,7 +138,39 @@ impl Post {
     }
 }
 
-fn errors_in(log: &str) -> Vec<String> {
+/// The settings of a program, by the names of their variables.
+pub(crate) type Variables = Vec<(String, String)>;
+
+/// The settings of a REST server and of a stream server on this database, with keys made in a folder.
+pub(crate) fn variables(url: &str, folder: &std::path::Path) -> (Variables, Variables) {
+    let (private, public) = make_key_files(folder).expect("keys");
+    let rest = [
+        ("FECHATTER_SERVER__PORT", "0"),
+        ("FECHATTER_SERVER__ADMIN_PORT", "0"),
+        ("FECHATTER_DATABASE__URL", url),
+        ("FECHATTER_DATABASE__MAX_CONNECTIONS", "6"),
+        ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private.to_str().expect("text")),
+        ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
+        ("FECHATTER_AUTH__ARGON2_MEMORY_KIB", "64"),
+        ("FECHATTER_AUTH__ARGON2_PASSES", "1"),
+    ];
+    // Small, so that streams overflow, and are replayed from the table and not only from memory.
+    let notify = [
+        ("NOTIFY_SERVER__PORT", "0"),
+        ("NOTIFY_SERVER__ADMIN_PORT", "0"),
+        ("NOTIFY_DATABASE__URL", url),
+        ("NOTIFY_DATABASE__MAX_CONNECTIONS", "4"),
+        ("NOTIFY_AUTH__PUBLIC_KEY_FILE", public.to_str().expect("text")),
+        ("NOTIFY_STREAM__HEARTBEAT_S", "1"),
+        ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
+        ("NOTIFY_STREAM__RING_EVENTS", "100"),
+    ];
+    let owned =
+        |pairs: [(&str, &str); 8]| pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    (owned(rest), owned(notify))
+}
+
+pub(crate) fn errors_in(log: &str) -> Vec<String> {
     log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).map(str::to_owned).collect()
 }
 
@@ -173,6 +182,11 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// One address for both kinds, as behind a reverse proxy.
+    pub fn through(address: SocketAddr) -> Self {
+        Self { rest: vec![address], notify: vec![address] }
+    }
+
     /// The actor at a server of each kind, by chance.
     pub fn at_any(&self, actor: &Actor) -> Actor {
         let any = |addresses: &[SocketAddr]| addresses[rand::random_range(0..addresses.len())];
