@@ -9,9 +9,10 @@ use std::{
 use chat_core::{clock::Clock, http::listen::raise_file_limit, http::listen::shutdown_on_signal, telemetry};
 use clap::{Parser, Subcommand};
 use fechatter::{
+    backup,
     config::{self, ConfigCommand},
     doctor::{self, DoctorOptions},
-    epoch,
+    epoch, health,
     keys::{self, KeysCommand},
     openapi, permissions,
     schema::{self, MigrateOptions},
@@ -44,6 +45,24 @@ enum Command {
     Migrate(MigrateOptions),
     /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
     RotateEpoch,
+    /// Write everything into a folder, as it is at one moment, while the servers go on.
+    Backup {
+        /// A folder that is not there yet, or is empty.
+        folder: PathBuf,
+    },
+    /// Bring a backup back into an empty database: every client reloads, and everybody signs in anew.
+    Restore {
+        /// The folder of the backup.
+        folder: PathBuf,
+        /// Count afterwards whether everything is there.
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Ask a server whether it can serve; for health checks.
+    Health {
+        /// A URL of the operators' port, as `http://127.0.0.1:6689/readyz`.
+        url: String,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print who may do what.
@@ -89,6 +108,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Doctor(options) => doctor::run(file.as_deref(), &Clock::system(), options).await,
         Command::Config(command) => config::run(named, &command),
         Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command),
+        Command::Backup { folder } => backup::make(&settings()?, &Clock::system(), &folder).await,
+        Command::Restore { folder, verify } => backup::restore(&settings()?, &folder, verify).await,
+        Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),

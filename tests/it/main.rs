@@ -2,6 +2,7 @@
 
 mod access_matrix;
 mod accounts;
+mod backup;
 mod bad_input;
 mod changes;
 mod chat_lists;
@@ -9,6 +10,7 @@ mod chat_settings;
 mod chats;
 mod convergence;
 mod database_tls;
+mod deployment;
 mod doctor;
 mod edge;
 mod ending;
@@ -31,6 +33,7 @@ mod purge;
 mod races;
 mod refusals;
 mod roles;
+mod rolling_restart;
 mod rooms;
 mod sending;
 mod settings;

@@ -11,7 +11,7 @@ use axum::{
     http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What an IPv6 address counts as: one customer has at least so much.
@@ -43,7 +43,7 @@ impl ClientAddress {
 }
 
 /// The header in which proxies name their clients. There is one: what the other says may come from the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
@@ -54,7 +54,7 @@ pub enum ForwardedHeader {
 }
 
 /// Addresses and networks: a list, or separated by commas.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {

@@ -3,6 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header, uri::Scheme};
+use serde::{Serialize, Serializer};
 use tower_http::cors::CorsLayer;
 
 use super::answer::X_EVENT_ID;
@@ -31,6 +32,12 @@ const SHOWN: [HeaderName; 8] = [
 /// An origin as a browser writes it (RFC 6454, section 6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.to_str().unwrap_or_default())
+    }
+}
 
 impl FromStr for Origin {
     type Err = String;

@@ -15,7 +15,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
@@ -28,7 +28,7 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 const OTHERS: u32 = 0o077;
 
 /// The certificate and its key; both empty for clear text.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
     /// The certificate and those between it and its root, in PEM, its own first.

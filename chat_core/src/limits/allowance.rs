@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use governor::Quota;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How long an empty bucket may take to be full.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -11,14 +11,14 @@ const LONGEST: Duration = Duration::from_hours(24);
 const FASTEST: f64 = 1e6;
 
 /// So many a second in the long run, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Form")]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "Form", into = "Form")]
 pub struct Allowance {
     period: Duration,
     burst: NonZeroU32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Form {
     per_second: f64,
@@ -30,6 +30,14 @@ impl TryFrom<Form> for Allowance {
 
     fn try_from(form: Form) -> Result<Self, Self::Error> {
         Self::new(form.per_second, form.burst)
+    }
+}
+
+impl From<Allowance> for Form {
+    fn from(allowance: Allowance) -> Self {
+        // Rounded, because a period is whole nanoseconds.
+        let per_second = (1e6 / allowance.period.as_secs_f64()).round() / 1e6;
+        Self { per_second, burst: allowance.burst() }
     }
 }
 
