@@ -49,6 +49,8 @@ begin
             messages to fechatter_server;
         grant select, insert, delete on idempotency_keys to fechatter_server;
         grant select on message_edits to fechatter_server;
+        -- Tells without reading the log whether it has gone on.
+        grant select on sequence events_id_seq to fechatter_server;
         grant execute on function take_event_lock(), begin_write(uuid), count_unread(uuid, uuid, bigint),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[]),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
