@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos check fmt prepare openapi permissions fuzz bench bench-quick deny tools postgres
+.PHONY: help run test chaos rolling-restart check fmt prepare openapi permissions fuzz bench bench-quick deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,10 @@ test: tools postgres ## all tests, on a private PostgreSQL of their own
 chaos: tools postgres ## break everything for CHAOS_SECONDS (480, at most 600); CHAOS_SEED repeats a choice of faults
 	$(OFFLINE) $(CARGO) build --workspace --all-targets
 	$(OFFLINE) $(CARGO) test -p fechatter_tests --test it -- --ignored --exact --nocapture faults::storms::chaos
+
+rolling-restart: tools postgres ## restart two of each server behind nginx in turn, ten times, while people write
+	$(OFFLINE) $(CARGO) build --workspace --all-targets
+	$(OFFLINE) $(CARGO) test -p fechatter_tests --test it -- --ignored --exact --nocapture rolling_restart::ten_rounds
 
 check: tools postgres ## format, lints, checked-query data, openapi.json and docs/permissions.md
 	$(CARGO) fmt --all --check

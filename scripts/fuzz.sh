@@ -24,7 +24,7 @@ fi
 folder=$(mktemp -d /tmp/fechatter-fuzz.XXXXXX)
 chmod 755 "$folder"
 program=$(realpath "$program")
-(cd "$folder" && FECHATTER_SERVER__PORT=0 FECHATTER_SERVER__ADMIN_PORT=0 RUST_LOG=warn \
+(cd "$folder" && FECHATTER_SERVER__PORT=0 FECHATTER_SERVER__ADMIN_PORT=0 FECHATTER_LIMITS__ENABLED=false RUST_LOG=warn \
     exec env -u DATABASE_URL "$program" up >server.log 2>&1) &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT

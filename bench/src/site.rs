@@ -70,14 +70,19 @@ impl Site {
         let rest_variables = [
             ("FECHATTER_SERVER__PORT", "0".to_owned()),
             ("FECHATTER_SERVER__ADMIN_PORT", "0".to_owned()),
+            // All clients come from here.
+            ("FECHATTER_LIMITS__CONNECTIONS_PER_ADDRESS", "0".to_owned()),
             ("FECHATTER_DATABASE__URL", database_url.clone()),
             ("FECHATTER_AUTH__PRIVATE_KEY_FILE", text(private)),
+            ("FECHATTER_LIMITS__ENABLED", "false".to_owned()),
         ];
         let notify_variables = vec![
             ("NOTIFY_SERVER__PORT", "0".to_owned()),
             ("NOTIFY_SERVER__ADMIN_PORT", "0".to_owned()),
+            ("NOTIFY_LIMITS__CONNECTIONS_PER_ADDRESS", "0".to_owned()),
             ("NOTIFY_DATABASE__URL", database_url.clone()),
             ("NOTIFY_AUTH__PUBLIC_KEY_FILE", text(public)),
+            ("NOTIFY_LIMITS__ENABLED", "false".to_owned()),
         ];
         let site = Self {
             rest: Process::start("fechatter_server", &[], &rest_variables, &folder).await?,

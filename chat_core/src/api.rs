@@ -211,10 +211,10 @@ impl Operation {
         self.refuses(&[400]);
     }
 
-    /// An access token is needed: 401 without.
+    /// An access token is needed: 401 without, and 429 for who asks too often with or without.
     pub fn requires_token(&mut self) {
         self.needs_token = true;
-        self.refuses(&[401]);
+        self.refuses(&[401, 429]);
     }
 
     /// Query parameters or headers; they can be absent, never null.
@@ -228,7 +228,7 @@ impl Operation {
     /// A JSON body.
     pub fn json_body<T: ToSchema>(&mut self) {
         self.body = Some(self.reference::<T>());
-        self.refuses(&[400, 413, 415]);
+        self.refuses(&[400, 408, 413, 415]);
     }
 
     /// Statuses of problems.
@@ -243,6 +243,18 @@ impl Operation {
                 401 => self.answers_header(401, "WWW-Authenticate", "The scheme: Bearer."),
                 429 | 503 => self.answers_header(*status, "Retry-After", "Seconds to wait."),
                 _ => {}
+            }
+            if *status == 429 {
+                self.answers_header(
+                    429,
+                    "RateLimit-Policy",
+                    "The limit: `\"name\";q=at once;w=in so many seconds`.",
+                );
+                self.answers_header(
+                    429,
+                    "RateLimit",
+                    "What is left: `\"name\";r=0;t=seconds until there is more`.",
+                );
             }
         }
     }

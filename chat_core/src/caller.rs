@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{header, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
@@ -16,9 +16,10 @@ use crate::{
     clock::Clock,
     http::layers::Asker,
     ids::{SessionId, UserId},
+    limits::{Gate, Limit},
     problem::Problem,
     store,
-    token::{Claims, TokenVerifier},
+    token::{KeyMark, TokenVerifier, Verified},
 };
 
 /// The upper bound for a revocation that the event feed has not told yet.
@@ -34,6 +35,7 @@ pub struct Caller {
     user_id: UserId,
     session_id: SessionId,
     token_expires_at: DateTime<Utc>,
+    key: KeyMark,
 }
 
 impl Caller {
@@ -54,6 +56,12 @@ impl Caller {
     pub fn token_expires_at(&self) -> DateTime<Utc> {
         self.token_expires_at
     }
+
+    /// Which key signed the token.
+    #[must_use]
+    pub fn key(&self) -> KeyMark {
+        self.key
+    }
 }
 
 /// Tokens remembered; the rest are verified again.
@@ -61,14 +69,21 @@ const TOKENS: u64 = 100_000;
 /// How long a verified token is remembered at most; its own end counts all the same.
 const TOKEN_TTL: Duration = Duration::from_mins(15);
 
+/// A token that was verified, and when by the count of removed keys.
+#[derive(Clone)]
+struct Remembered {
+    verified: Arc<Verified>,
+    generation: u64,
+}
+
 /// Turns tokens into callers; cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator(Arc<Shared>);
 
 struct Shared {
     verifier: TokenVerifier,
-    /// The claims of tokens that were verified, by the token's SHA-256: to verify a signature costs far more.
-    verified: Cache<[u8; 32], Arc<Claims>>,
+    /// Tokens that were verified, by their SHA-256: to verify a signature costs far more.
+    verified: Cache<[u8; 32], Remembered>,
     sessions: Cache<(SessionId, UserId), bool>,
     pool: PgPool,
     clock: Clock,
@@ -93,7 +108,8 @@ impl Authenticator {
     /// 401 for a token that is not accepted or whose session has ended; 503 when the database cannot tell.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Problem> {
         let now = self.0.clock.now();
-        let claims = self.claims(token, now).await.ok_or_else(Problem::unauthorized)?;
+        let verified = self.verified(token, now).await.ok_or_else(Problem::unauthorized)?;
+        let claims = &verified.claims;
         let active = self
             .0
             .sessions
@@ -110,25 +126,40 @@ impl Authenticator {
             return Err(Problem::unauthorized());
         }
         let token_expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(now);
-        Ok(Caller { user_id: claims.sub, session_id: claims.sid, token_expires_at })
+        Ok(Caller { user_id: claims.sub, session_id: claims.sid, token_expires_at, key: verified.key })
     }
 
     /// What a bearer token says, for callers whose session is looked up by other means. Not remembered.
     ///
     /// # Errors
     /// 401 for a token that is not accepted.
-    pub fn verify(&self, token: &str) -> Result<Claims, Problem> {
+    pub fn verify(&self, token: &str) -> Result<Verified, Problem> {
         self.0.verifier.verify(token, self.0.clock.now()).ok_or_else(Problem::unauthorized)
     }
 
-    async fn claims(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Claims>> {
+    async fn verified(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Verified>> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        if let Some(claims) = self.0.verified.get(&hash).await {
-            return claims.in_force(now).then_some(claims);
+        // Read first: a key that is removed meanwhile makes another generation.
+        let generation = self.0.verifier.generation();
+        if let Some(Remembered { verified, generation: then }) = self.0.verified.get(&hash).await
+            && then == generation
+        {
+            return verified.claims.in_force(now).then_some(verified);
         }
-        let claims = Arc::new(self.0.verifier.verify(token, now)?);
-        self.0.verified.insert(hash, Arc::clone(&claims)).await;
-        Some(claims)
+        let verified = Arc::new(self.0.verifier.verify(token, now)?);
+        self.0.verified.insert(hash, Remembered { verified: Arc::clone(&verified), generation }).await;
+        Some(verified)
+    }
+
+    /// Whether tokens that this key signed are still accepted.
+    #[must_use]
+    pub fn knows(&self, key: KeyMark) -> bool {
+        self.0.verifier.knows(key)
+    }
+
+    /// Puts these public keys in place of the ones that tokens were verified with.
+    pub fn replace_keys<'key>(&self, keys: impl IntoIterator<Item = &'key [u8]>) {
+        self.0.verifier.replace_keys(keys);
     }
 
     /// Forgets what is remembered of a session, because it has ended.
@@ -143,25 +174,48 @@ impl Authenticator {
     }
 }
 
+impl Caller {
+    /// The caller of a request that counts against `limit`; of one without a good token, against the address.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], and 429.
+    pub async fn admitted(
+        parts: &mut Parts,
+        authenticator: &Authenticator,
+        gate: &Gate,
+        limit: &Limit,
+    ) -> Result<Self, Problem> {
+        let token = bearer_token(parts);
+        let authenticated = match token {
+            Some(token) => authenticator.authenticate(token).await,
+            None => Err(Problem::unauthorized()),
+        };
+        if authenticated.as_ref().is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED) {
+            gate.admit_stranger(parts)?;
+        }
+        let caller = authenticated?;
+        limit.admit(&caller.user_id)?;
+        parts.extensions.insert(caller);
+        Asker::is(parts, caller.user_id);
+        Ok(caller)
+    }
+}
+
 impl<S> FromRequestParts<S> for Caller
 where
     S: Send + Sync,
     Authenticator: FromRef<S>,
+    Arc<Gate>: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // Extracted once a request: proofs build on it.
+        // Extracted and counted once a request: proofs build on it.
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(*caller);
         }
-        let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
-        let caller = Authenticator::from_ref(state).authenticate(token).await?;
-        parts.extensions.insert(caller);
-        if let Some(asker) = parts.extensions.get::<Asker>() {
-            asker.is(caller.user_id);
-        }
-        Ok(caller)
+        let gate = Arc::<Gate>::from_ref(state);
+        Self::admitted(parts, &Authenticator::from_ref(state), &gate, gate.calls()).await
     }
 }
 

@@ -1,17 +1,30 @@
 //! The way to PostgreSQL: pools with their time limits, and the schema.
 
-use std::{str::FromStr, time::Duration};
+mod way;
+
+use std::{path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{
     Connection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio_util::sync::CancellationToken;
+
+use crate::pulse::Pulse;
+
+use crate::settings::{Problems, hidden};
 
 /// The schema, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The version of the newest migration of this program.
+#[must_use]
+pub fn needed_schema() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
 
 /// How long a connection may be idle and be taken for good without a question: PostgreSQL cannot restart that fast.
 const IDLE: Duration = Duration::from_millis(100);
@@ -28,13 +41,19 @@ const PLANNING: [(&str, &str); 5] = [
 ];
 
 /// How to reach PostgreSQL.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `postgres://user:password@host/database`; empty where `fechatter up` brings its own.
+    #[serde(serialize_with = "hidden")]
     pub url: SecretString,
     /// A direct connection for LISTEN, which does not work through a pooler; empty: the same as `url`.
+    #[serde(serialize_with = "hidden")]
     pub listen_url: SecretString,
+    /// The authorities that PostgreSQL's certificate may be by, in PEM, beside the public ones; empty: those alone.
+    pub ca_file: PathBuf,
+    /// Whether another machine may be reached without verified TLS.
+    pub allow_insecure: bool,
     /// Connections in the pool.
     pub max_connections: u32,
     /// How long a request waits for a connection, in seconds.
@@ -48,6 +67,27 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
+    /// Notes what is wrong with these settings; an empty URL is not, because `fechatter up` brings its own.
+    pub fn check(&self, problems: &mut Problems) {
+        for (setting, url) in [("database.url", &self.url), ("database.listen_url", &self.listen_url)] {
+            if !url.expose_secret().is_empty() {
+                problems.note(way::options(self, setting, url));
+            }
+        }
+        let connections = (1..=10_000).contains(&self.max_connections);
+        problems.unless(connections, "database.max_connections must be from 1 to 10000");
+        // 0 would be no limit at all: PostgreSQL manual, section 20.11.1.
+        for (setting, seconds) in [
+            ("acquire_timeout_s", self.acquire_timeout_s),
+            ("statement_timeout_s", self.statement_timeout_s),
+            ("lock_timeout_s", self.lock_timeout_s),
+            ("idle_in_transaction_timeout_s", self.idle_in_transaction_timeout_s),
+        ] {
+            let fine = (1..=3600).contains(&seconds);
+            problems.unless(fine, &format!("database.{setting} must be from 1 to 3600"));
+        }
+    }
+
     /// A pool that connects when it is first used, so that a server starts before its database.
     ///
     /// # Errors
@@ -69,8 +109,17 @@ impl DatabaseSettings {
             .connect_lazy_with(self.options(application)?))
     }
 
+    /// The database's pulse; an answer may take as long as a request waits for a connection.
+    ///
+    /// # Errors
+    /// A URL that cannot be parsed, or none.
+    pub fn pulse(&self, application: &str, shutdown: &CancellationToken) -> Result<Pulse, SettingsError> {
+        let patience = Duration::from_secs(self.acquire_timeout_s);
+        Ok(Pulse::start(self.options(application)?, patience, shutdown))
+    }
+
     fn options(&self, application: &str) -> Result<PgConnectOptions, SettingsError> {
-        let options = connect_options(&self.url, application)?.options([
+        let options = self.way("database.url", &self.url, application)?.options([
             ("statement_timeout", format!("{}s", self.statement_timeout_s)),
             ("lock_timeout", format!("{}s", self.lock_timeout_s)),
             ("idle_in_transaction_session_timeout", format!("{}s", self.idle_in_transaction_timeout_s)),
@@ -83,7 +132,7 @@ impl DatabaseSettings {
     /// # Errors
     /// A URL that cannot be parsed, or none.
     pub fn pool_without_limits(&self, application: &str) -> Result<PgPool, SettingsError> {
-        let options = connect_options(&self.url, application)?;
+        let options = self.way("database.url", &self.url, application)?;
         Ok(PgPoolOptions::new().max_connections(1).connect_lazy_with(options))
     }
 
@@ -92,8 +141,21 @@ impl DatabaseSettings {
     /// # Errors
     /// A URL that cannot be parsed, or none.
     pub fn listen_options(&self, application: &str) -> Result<PgConnectOptions, SettingsError> {
-        let url = if self.listen_url.expose_secret().is_empty() { &self.url } else { &self.listen_url };
-        connect_options(url, &format!("{application} listen"))
+        let application = format!("{application} listen");
+        if self.listen_url.expose_secret().is_empty() {
+            self.way("database.url", &self.url, &application)
+        } else {
+            self.way("database.listen_url", &self.listen_url, &application)
+        }
+    }
+
+    fn way(
+        &self,
+        setting: &'static str,
+        url: &SecretString,
+        application: &str,
+    ) -> Result<PgConnectOptions, SettingsError> {
+        Ok(way::options(self, setting, url)?.application_name(application))
     }
 }
 
@@ -111,14 +173,6 @@ fn pool_options(max_connections: u32) -> PgPoolOptions {
     )
 }
 
-fn connect_options(url: &SecretString, application: &str) -> Result<PgConnectOptions, SettingsError> {
-    if url.expose_secret().is_empty() {
-        return Err(SettingsError::Missing);
-    }
-    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| SettingsError::Malformed)?;
-    Ok(options.application_name(application))
-}
-
 /// What can be wrong with the database settings; the URL itself is never shown.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -126,8 +180,27 @@ pub enum SettingsError {
     #[error("database.url is not set: name the database, for example postgres://user@localhost/fechatter")]
     Missing,
     /// Not a PostgreSQL URL.
-    #[error("database.url or database.listen_url is not a PostgreSQL URL")]
-    Malformed,
+    #[error("{0} is not a PostgreSQL URL; in a password, all but letters and digits is written as %XX")]
+    Malformed(&'static str),
+    /// A parameter that would be ignored.
+    #[error(
+        "{0} has a parameter that is not known; in a password, all but letters and digits is written as %XX"
+    )]
+    Parameter(&'static str),
+    /// Another machine without verified TLS.
+    #[error(
+        "{0} leads to another machine and must say sslmode=verify-full (database.ca_file or sslrootcert names a \
+        private authority), unless database.allow_insecure is true"
+    )]
+    Insecure(&'static str),
+    /// Authorities that cannot be read.
+    #[error("the authorities of PostgreSQL's certificate, {file}, cannot be used: {why}")]
+    Authorities {
+        /// The file.
+        file: String,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// Whether PostgreSQL could not be reached or could not answer in time, so that trying again makes sense.

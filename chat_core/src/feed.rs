@@ -4,6 +4,8 @@
 //! a poll every second covers a bell that was lost, and works alone where LISTEN cannot.
 
 mod cursor;
+mod lag;
+mod progress;
 mod row;
 mod store;
 
@@ -21,10 +23,14 @@ use tokio::{
 
 use crate::event::{Ephemeral, Event, Position};
 
-pub use self::store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch};
 use self::{
     cursor::{Continuation, Cursor},
     store::end,
+};
+pub use self::{
+    lag::LagGauges,
+    progress::FeedProgress,
+    store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch},
 };
 
 /// The channel that the triggers ring.
@@ -46,7 +52,7 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 /// Events in a batch.
-const BATCH: i64 = 1000;
+const BATCH: usize = 1000;
 
 /// What the feed yields.
 #[derive(Debug)]
@@ -84,6 +90,7 @@ pub struct EventFeed {
     pace: Duration,
     /// When the next look is due at the earliest.
     due: Instant,
+    progress: FeedProgress,
 }
 
 /// What an event is joined with.
@@ -123,7 +130,8 @@ impl EventFeed {
         let ringer = Ringer { bell: Arc::clone(&bell), ephemeral };
         let listener = tokio::spawn(ringer.run(listen));
         let (pace, due) = (Duration::ZERO, Instant::now());
-        Self { pool, bell, listener, cursor: None, detail: Detail::Whole, pace, due }
+        let (detail, progress) = (Detail::Whole, FeedProgress::default());
+        Self { pool, bell, listener, cursor: None, detail, pace, due, progress }
     }
 
     /// The feed for who needs neither messages nor persons: it costs much less to read.
@@ -137,6 +145,13 @@ impl EventFeed {
     #[must_use]
     pub fn paced(mut self, pace: Duration) -> Self {
         self.pace = pace;
+        self
+    }
+
+    /// Tells how far it has come.
+    #[must_use]
+    pub fn telling(mut self, progress: FeedProgress) -> Self {
+        self.progress = progress;
         self
     }
 
@@ -171,12 +186,14 @@ impl EventFeed {
     }
 
     async fn look(&mut self) -> sqlx::Result<Option<Batch>> {
+        let now = Instant::now();
         let Some(cursor) = &self.cursor else {
             return self.restart(Gap::Start).await.map(Some);
         };
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let (log, events) = match self.detail {
-            Detail::Whole => read_after(&self.pool, cursor.position.id, BATCH).await?,
-            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, BATCH).await?,
+            Detail::Whole => read_after(&self.pool, cursor.position.id, limit).await?,
+            Detail::Bare => read_bare_after(&self.pool, cursor.position.id, limit).await?,
         };
         match cursor.judge(&log) {
             Continuation::Whole => {}
@@ -192,15 +209,25 @@ impl EventFeed {
                 return self.restart(Gap::Epoch).await.map(Some);
             }
         }
-        let Some(last) = events.last() else { return Ok(None) };
+        let Some(last) = events.last() else {
+            self.progress.whole(cursor.position.id, now);
+            return Ok(None);
+        };
+        if events.len() < BATCH {
+            self.progress.whole(last.id, now);
+        } else if let Ok(end) = end(&self.pool).await {
+            self.progress.behind(last.id, end.position.id, now);
+        }
         self.cursor =
             Some(Cursor { position: Position { epoch: log.epoch, id: last.id }, at: Some(last.at) });
         Ok(Some(Batch::Events(events)))
     }
 
     async fn restart(&mut self, reason: Gap) -> sqlx::Result<Batch> {
+        let now = Instant::now();
         let cursor = end(&self.pool).await?;
         let position = cursor.position.clone();
+        self.progress.whole(position.id, now);
         self.cursor = Some(cursor);
         Ok(Batch::Gap { reason, position })
     }

@@ -3,11 +3,16 @@
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::{limits::Refusal, pulse::Late, telemetry::pools};
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// An error, as clients see it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -37,6 +42,9 @@ pub struct Problem {
     /// `Retry-After`, in seconds.
     #[serde(skip)]
     pub retry_after: Option<u32>,
+    /// The rate limit that was met.
+    #[serde(skip)]
+    pub refusal: Option<Refusal>,
 }
 
 /// What is wrong with one field.
@@ -72,6 +80,7 @@ impl Problem {
             errors: Vec::new(),
             request_id: None,
             retry_after: None,
+            refusal: None,
         }
     }
 
@@ -107,6 +116,18 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
     }
 
+    /// 429: a rate limit was met.
+    #[must_use]
+    pub fn too_many(refusal: Refusal) -> Self {
+        let seconds = refusal.seconds();
+        let detail = format!("Too many requests: try again in {seconds} s.");
+        Self {
+            retry_after: Some(seconds),
+            refusal: Some(refusal),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        }
+    }
+
     /// 503: try again shortly.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail) }
@@ -122,6 +143,7 @@ impl Problem {
 /// A database error, logged once: 503 when trying again makes sense, 500 otherwise.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        pools::failed(&error);
         if crate::database::is_unavailable(&error) {
             tracing::warn!(%error, "the database is unavailable");
             Self::unavailable("The database is not available at the moment.")
@@ -129,6 +151,21 @@ impl From<sqlx::Error> for Problem {
             tracing::error!(%error, "a query failed");
             Self::internal()
         }
+    }
+}
+
+impl From<Late> for Problem {
+    fn from(late: Late) -> Self {
+        match late {
+            Late::Stalled => Self::unavailable("The database is not available at the moment."),
+            Late::TooLong => Self::unavailable("The request took too long."),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::too_many(refusal)
     }
 }
 
@@ -142,6 +179,10 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(refusal) = self.refusal {
+            headers.extend(refusal.policy().map(|policy| (RATE_LIMIT_POLICY, policy)));
+            headers.extend(refusal.state().map(|state| (RATE_LIMIT, state)));
         }
         response.extensions_mut().insert(self);
         response

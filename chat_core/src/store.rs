@@ -1,11 +1,12 @@
 //! Transactions, and the lookups that both servers make.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, error::DatabaseError};
 
 use crate::{
     event::{Epoch, Position},
     ids::{SessionId, UserId},
+    telemetry::pools::Beginning,
 };
 
 /// Starts a transaction, in a task of its own: a caller may be given up at any moment, and a `begin` that is dropped
@@ -13,12 +14,16 @@ use crate::{
 /// Whoever came next would write into it, and believe that to be committed.
 async fn begin(pool: &PgPool, statement: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
     let pool = pool.clone();
-    let beginning = tokio::spawn(async move { pool.begin_with(statement).await });
+    let beginning = tokio::spawn(async move {
+        let _beginning = Beginning::new();
+        pool.begin_with(statement).await
+    });
     beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 /// Starts a transaction that writes: under the event log's ordering lock, before any statement reads
 /// what its write depends on.
+#[tracing::instrument(level = "debug", skip_all)]
 pub async fn begin_write(
     pool: &PgPool,
     actor: Option<UserId>,
@@ -38,6 +43,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Starts one (REPEATABLE READ: PostgreSQL manual, section 13.2.2).
+    #[tracing::instrument(level = "debug", name = "begin_snapshot", skip_all)]
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
         let mut tx = begin(pool, "begin isolation level repeatable read read only").await?;
         let position = position(&mut tx).await?;
@@ -53,6 +59,33 @@ pub async fn position(connection: &mut PgConnection) -> sqlx::Result<Position> {
     .fetch_one(connection)
     .await?;
     Ok(Position { epoch: Epoch(row.epoch), id: row.id })
+}
+
+/// How far a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseState {
+    /// The newest migration that was applied; 0 for none.
+    pub schema: i64,
+    /// The newest event of the log; 0 for none.
+    pub head: i64,
+}
+
+/// How far the database is. The table of migrations is the migrator's own, so it is not there when queries are checked.
+pub(crate) async fn database_state(connection: &mut PgConnection) -> sqlx::Result<DatabaseState> {
+    let asked = sqlx::query_as(
+        "select coalesce((select max(version) from _sqlx_migrations where success), 0),
+            coalesce((select max(id) from events), 0)",
+    );
+    match asked.fetch_one(connection).await {
+        Ok((schema, head)) => Ok(DatabaseState { schema, head }),
+        Err(error) if is_no_such_table(&error) => Ok(DatabaseState { schema: 0, head: 0 }),
+        Err(error) => Err(error),
+    }
+}
+
+/// `undefined_table` (PostgreSQL manual, appendix A).
+fn is_no_such_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some("42P01")
 }
 
 /// Whether this session of this person is in force.

@@ -1,6 +1,10 @@
 //! Access tokens: JWTs (RFC 7519, RFC 9068) signed with Ed25519 (RFC 8037).
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,13 +13,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::ids::{SessionId, UserId};
+use crate::{
+    ids::{SessionId, UserId},
+    settings::Problems,
+};
 
 /// The `typ` of an access token (RFC 9068, section 2.1).
 pub const TOKEN_TYPE: &str = "at+jwt";
 
 /// For how long after its end a token is still accepted, in seconds: clocks differ.
-const LEEWAY_S: i64 = 30;
+pub const LEEWAY_S: i64 = 30;
 
 /// What an access token says. It holds no roles: those are looked up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,10 +52,36 @@ impl Claims {
     }
 }
 
-/// Checks access tokens; holds public keys only.
+/// Checks access tokens; holds public keys only, which may be replaced while it is used.
 pub struct TokenVerifier {
-    keys: HashMap<String, DecodingKey>,
+    keys: RwLock<Arc<VerifyingKeys>>,
     validation: Validation,
+}
+
+/// The public keys of one moment.
+struct VerifyingKeys {
+    by_id: HashMap<String, (KeyMark, DecodingKey)>,
+    generation: u64,
+}
+
+/// Which key signed a token, to keep with what the token opened: the first bytes of the key's thumbprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyMark(pub i64);
+
+impl KeyMark {
+    fn of(public_key: &[u8]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = thumbprint(public_key);
+        Self(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// What a verified token says, and which key signed it.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// By which key.
+    pub key: KeyMark,
 }
 
 /// Why the public key could not be used.
@@ -68,7 +101,7 @@ pub enum KeyError {
 }
 
 /// Whom tokens are by and for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenNames {
     /// The `iss` claim.
@@ -77,18 +110,26 @@ pub struct TokenNames {
     pub audience: String,
 }
 
+impl TokenNames {
+    /// Notes what is wrong with these settings.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.unless(!self.issuer.is_empty(), "auth.tokens.issuer is not set");
+        problems.unless(!self.audience.is_empty(), "auth.tokens.audience is not set");
+    }
+}
+
 impl TokenVerifier {
     /// A verifier with these Ed25519 keys, of 32 bytes each; a token names the one that signed it by its `kid`.
     #[must_use]
     pub fn new<'key>(keys: impl IntoIterator<Item = &'key [u8]>, names: &TokenNames) -> Self {
-        let keys = keys.into_iter().map(|key| (key_id(key), DecodingKey::from_ed_der(key))).collect();
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&names.issuer]);
         validation.set_audience(&[&names.audience]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
         // The end is checked below, against the clock that is a parameter.
         validation.validate_exp = false;
-        Self { keys, validation }
+        let keys = VerifyingKeys { by_id: by_id(keys), generation: 0 };
+        Self { keys: RwLock::new(Arc::new(keys)), validation }
     }
 
     /// A verifier with every public key of a PEM file.
@@ -96,27 +137,67 @@ impl TokenVerifier {
     /// # Errors
     /// A file that cannot be read or holds anything but Ed25519 public keys.
     pub fn from_file(path: &Path, names: &TokenNames) -> Result<Self, KeyError> {
-        let shown = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
-        let blocks = pem::parse_many(&text).map_err(|_| KeyError::Malformed(shown.clone()))?;
-        let keys: Option<Vec<_>> = blocks.iter().map(|block| ed25519_public_key(block.contents())).collect();
-        match keys {
-            Some(keys) if !keys.is_empty() => Ok(Self::new(keys, names)),
-            _ => Err(KeyError::Malformed(shown)),
-        }
+        let keys = read_public_keys(path)?;
+        Ok(Self::new(keys.iter().map(Vec::as_slice), names))
+    }
+
+    /// Puts these keys in place of the ones that it has: from now on, they alone count.
+    pub fn replace_keys<'key>(&self, keys: impl IntoIterator<Item = &'key [u8]>) {
+        let by_id = by_id(keys);
+        let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let removed = current.by_id.keys().any(|id| !by_id.contains_key(id));
+        let generation = current.generation + u64::from(removed);
+        *current = Arc::new(VerifyingKeys { by_id, generation });
+    }
+
+    /// How often keys have been removed: what was verified at another count may not hold any more.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.current().generation
     }
 
     /// The claims of a token that is signed by a known key, for us, and in force at `now`.
     #[must_use]
-    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Verified> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.typ.as_deref() != Some(TOKEN_TYPE) {
             return None;
         }
-        let key = self.keys.get(header.kid.as_deref()?)?;
+        let keys = self.current();
+        let (mark, key) = keys.by_id.get(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
-        claims.in_force(now).then_some(claims)
+        claims.in_force(now).then_some(Verified { claims, key: *mark })
+    }
+
+    /// Whether a key still counts.
+    #[must_use]
+    pub fn knows(&self, key: KeyMark) -> bool {
+        self.current().by_id.values().any(|(mark, _)| *mark == key)
+    }
+
+    fn current(&self) -> Arc<VerifyingKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn by_id<'key>(keys: impl IntoIterator<Item = &'key [u8]>) -> HashMap<String, (KeyMark, DecodingKey)> {
+    let keys = keys.into_iter();
+    keys.map(|key| (key_id(key), (KeyMark::of(key), DecodingKey::from_ed_der(key)))).collect()
+}
+
+/// The Ed25519 public keys of a PEM file, of 32 bytes each; at least one.
+///
+/// # Errors
+/// A file that cannot be read or holds anything else.
+pub fn read_public_keys(path: &Path) -> Result<Vec<Vec<u8>>, KeyError> {
+    let shown = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
+    let blocks = pem::parse_many(&text).map_err(|_| KeyError::Malformed(shown.clone()))?;
+    let keys = blocks.iter().map(|block| ed25519_public_key(block.contents()).map(<[u8]>::to_vec));
+    match keys.collect::<Option<Vec<_>>>() {
+        Some(keys) if !keys.is_empty() => Ok(keys),
+        _ => Err(KeyError::Malformed(shown)),
     }
 }
 
@@ -130,9 +211,12 @@ pub fn ed25519_public_key(spki: &[u8]) -> Option<&[u8]> {
 /// The key's id: its JWK thumbprint (RFC 7638; RFC 8037, appendix A.3).
 #[must_use]
 pub fn key_id(public_key: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(thumbprint(public_key))
+}
+
+fn thumbprint(public_key: &[u8]) -> [u8; 32] {
     let x = BASE64_URL_SAFE_NO_PAD.encode(public_key);
-    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(jwk))
+    Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)).into()
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
 //! Fechatter in one command: a private PostgreSQL, and both servers on one port.
 
+pub mod backup;
+pub mod config;
 mod database;
+pub mod doctor;
 pub mod epoch;
+pub mod health;
+pub mod keys;
 pub mod openapi;
 pub mod permissions;
 mod routes;
+pub mod schema;
 pub mod up;
 pub mod user;

@@ -6,13 +6,16 @@ use std::{
     process::ExitCode,
 };
 
-use chat_core::{
-    clock::Clock, database::MIGRATOR, http::listen::raise_file_limit, http::listen::shutdown_on_signal,
-    telemetry,
-};
+use chat_core::{clock::Clock, http::listen::raise_file_limit, http::listen::shutdown_on_signal, telemetry};
 use clap::{Parser, Subcommand};
 use fechatter::{
-    epoch, openapi, permissions,
+    backup,
+    config::{self, ConfigCommand},
+    doctor::{self, DoctorOptions},
+    epoch, health,
+    keys::{self, KeysCommand},
+    openapi, permissions,
+    schema::{self, MigrateOptions},
     up::Site,
     user::{self, UserCommand},
 };
@@ -38,14 +41,40 @@ struct Arguments {
 enum Command {
     /// Start everything: a private PostgreSQL, unless a database is named, and both servers on one port.
     Up,
-    /// Bring the database's schema up to date.
-    Migrate,
+    /// Bring the database's schema up to date, and the rights of the servers' roles.
+    Migrate(MigrateOptions),
     /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
     RotateEpoch,
+    /// Write everything into a folder, as it is at one moment, while the servers go on.
+    Backup {
+        /// A folder that is not there yet, or is empty.
+        folder: PathBuf,
+    },
+    /// Bring a backup back into an empty database: every client reloads, and everybody signs in anew.
+    Restore {
+        /// The folder of the backup.
+        folder: PathBuf,
+        /// Count afterwards whether everything is there.
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Ask a server whether it can serve; for health checks.
+    Health {
+        /// A URL of the operators' port, as `http://127.0.0.1:6689/readyz`.
+        url: String,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print who may do what.
     Permissions,
+    /// Look whether all is well: settings, keys, disk, the database's schema, log and rows.
+    Doctor(DoctorOptions),
+    /// Check the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make, list, rotate and prune the keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// List, suspend, restore and delete accounts.
     #[command(subcommand)]
     User(UserCommand),
@@ -63,12 +92,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let file = arguments.config.or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
+    let named = arguments.config;
+    let file = named.clone().or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
     let settings = || Settings::read(file.as_deref());
     match arguments.command.unwrap_or(Command::Up) {
         Command::Up => up(settings()?).await,
-        Command::Migrate => migrate(&settings()?).await,
+        Command::Migrate(options) => {
+            let settings = settings()?;
+            let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
+            let migrated = schema::run(&settings.database, options).await;
+            traces.end().await;
+            migrated
+        }
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
+        Command::Doctor(options) => doctor::run(file.as_deref(), &Clock::system(), options).await,
+        Command::Config(command) => config::run(named, &command),
+        Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command),
+        Command::Backup { folder } => backup::make(&settings()?, &Clock::system(), &folder).await,
+        Command::Restore { folder, verify } => backup::restore(&settings()?, &folder, verify).await,
+        Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
@@ -76,7 +118,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn up(settings: Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.filter);
+    let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
     raise_file_limit();
     let shutdown = CancellationToken::new();
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
@@ -85,14 +127,7 @@ async fn up(settings: Settings) -> anyhow::Result<()> {
     let Some(site) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
     let site = site?;
     writeln!(io::stdout(), "{site}")?;
-    site.serve().await
-}
-
-async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.filter);
-    // Migrations may take their time: no statement limit.
-    let pool = settings.database.pool_without_limits("fechatter migrate")?;
-    MIGRATOR.run(&pool).await?;
-    writeln!(io::stdout(), "The schema is up to date.")?;
-    Ok(())
+    let served = site.serve().await;
+    traces.end().await;
+    served
 }

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, routing::get};
-use chat_core::{http::answer::Done, problem::Problem};
+use axum::{Router, extract::State, response::Response, routing::get};
+use chat_core::{
+    http::answer::Done,
+    readiness::{Readiness, answer},
+    telemetry::metrics,
+};
+use serde::Serialize;
 
 /// Both servers.
 pub(crate) struct Servers {
@@ -13,15 +18,32 @@ pub(crate) struct Servers {
 
 /// Whether the process lives, and whether both servers can serve.
 pub(crate) fn admin(servers: Servers) -> Router {
-    Router::new().route("/livez", get(live)).route("/readyz", get(ready)).with_state(Arc::new(servers))
+    Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(measurements))
+        .with_state(Arc::new(servers))
 }
 
 async fn live() -> Done {
     Done
 }
 
-async fn ready(State(servers): State<Arc<Servers>>) -> Result<Done, Problem> {
-    servers.rest.ready().await?;
-    servers.events.ready().await?;
-    Ok(Done)
+async fn measurements(State(servers): State<Arc<Servers>>) -> Response {
+    servers.rest.observe();
+    servers.events.observe();
+    metrics::page()
+}
+
+#[derive(Serialize)]
+struct Both {
+    ready: bool,
+    fechatter_server: Readiness,
+    notify_server: Readiness,
+}
+
+async fn ready(State(servers): State<Arc<Servers>>) -> Response {
+    let (fechatter_server, notify_server) = (servers.rest.readiness(), servers.events.readiness());
+    let ready = fechatter_server.is_ready() && notify_server.is_ready();
+    answer(ready, &Both { ready, fechatter_server, notify_server })
 }

@@ -12,15 +12,22 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use chat_core::{clock::Clock, database::MIGRATOR, http::listen::Listeners};
-use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs};
+use chat_core::{clock::Clock, http::listen::Listeners};
+use fechatter_server::{
+    auth::issuer::key_files::make,
+    config::{AuthSettings, Settings},
+    docs,
+};
 use local_postgres::{LocalPostgres, Options};
 use notify_server::config::Settings as NotifySettings;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::routes::{self, Servers};
+use crate::{
+    routes::{self, Servers},
+    schema,
+};
 
 /// Connections of the private PostgreSQL.
 const MAX_CONNECTIONS: u16 = 100;
@@ -36,6 +43,7 @@ pub struct Site {
     postgres: Option<LocalPostgres>,
     address: SocketAddr,
     admin_address: SocketAddr,
+    scheme: &'static str,
 }
 
 impl Site {
@@ -59,9 +67,10 @@ impl Site {
             None
         };
         // After the database: whoever starts it twice on a folder is told so, and not that a port is taken.
-        let listeners = Listeners::bind(&settings.server)?;
+        let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
         let (address, admin_address) = (listeners.clients.local_addr()?, listeners.operators.local_addr()?);
-        MIGRATOR.run(&settings.database.pool_without_limits("fechatter migrate")?).await?;
+        let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
+        schema::migrate(&settings.database, false).await?;
         bring_keys(&mut settings)?;
 
         let notify = notify_settings(&settings)?;
@@ -69,7 +78,7 @@ impl Site {
         let events = notify_server::App::start(notify, clock, shutdown.clone())?;
         let router = docs::with_docs(rest.api().merge(events.api()));
         let admin = routes::admin(Servers { rest, events });
-        Ok(Self { listeners, router, admin, shutdown, postgres, address, admin_address })
+        Ok(Self { listeners, router, admin, shutdown, postgres, address, admin_address, scheme })
     }
 
     /// Where clients reach it.
@@ -98,7 +107,7 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host =
             if self.address.ip().is_loopback() { "localhost".into() } else { self.address.ip().to_string() };
-        let url = format!("http://{host}:{}", self.address.port());
+        let url = format!("{}://{host}:{}", self.scheme, self.address.port());
         writeln!(f, "Fechatter is ready at {url}")?;
         writeln!(f, "  API documentation  {url}{}", fechatter_server::routes::DOCS)?;
         writeln!(f, "  Event stream       {url}/api/notifications/events")?;
@@ -111,7 +120,7 @@ impl fmt::Display for Site {
 }
 
 /// The private PostgreSQL.
-async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
+pub(crate) async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
     let options = Options { max_connections: MAX_CONNECTIONS, ..Options::durable(dir) };
     let postgres = spawn_blocking(move || LocalPostgres::start(&options)).await??;
     if let Some(wanted) = postgres.moved_from() {
@@ -161,12 +170,24 @@ async fn keep_running(mut postgres: LocalPostgres, stop: CancellationToken) -> a
     Ok(())
 }
 
+/// Where `fechatter up` keeps its keys: the private ones, and the public ones.
+pub(crate) fn key_files(settings: &Settings) -> (PathBuf, PathBuf) {
+    let dir = settings.data_dir.join("keys");
+    (dir.join("signing.pem"), dir.join("verifying.pem"))
+}
+
 /// The keys of the settings, or else those of the data folder, made on the first start.
 fn bring_keys(settings: &mut Settings) -> anyhow::Result<()> {
-    let auth = &mut settings.auth;
-    if auth.private_key_file.as_os_str().is_empty() {
-        (auth.private_key_file, auth.public_key_file) = make_key_files(&settings.data_dir.join("keys"))?;
+    if settings.auth.private_key_file.as_os_str().is_empty() {
+        let (private, public) = key_files(settings);
+        make(&private, &public)?;
+        (settings.auth.private_key_file, settings.auth.public_key_file) = (private, public);
     }
+    verifying_keys(&settings.auth)
+}
+
+/// Refuses settings that name no public keys.
+pub(crate) fn verifying_keys(auth: &AuthSettings) -> anyhow::Result<()> {
     anyhow::ensure!(
         !auth.public_key_file.as_os_str().is_empty(),
         "auth.public_key_file is not set: the event stream verifies tokens with it"
@@ -181,7 +202,10 @@ fn notify_settings(settings: &Settings) -> anyhow::Result<NotifySettings> {
     notify.server = settings.server.clone();
     notify.database.url = settings.database.url.clone();
     notify.database.listen_url = settings.database.listen_url.clone();
+    notify.database.ca_file.clone_from(&settings.database.ca_file);
+    notify.database.allow_insecure = settings.database.allow_insecure;
     notify.auth.public_key_file.clone_from(&settings.auth.public_key_file);
     notify.auth.tokens = settings.auth.tokens.clone();
+    notify.limits.enabled = settings.limits.enabled;
     Ok(notify)
 }

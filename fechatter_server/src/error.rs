@@ -4,7 +4,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use chat_core::problem::{FieldError, Problem};
+use chat_core::{
+    limits::Refusal,
+    problem::{FieldError, Problem},
+};
 
 use crate::auth::passwords::PasswordFlaw;
 
@@ -36,6 +39,12 @@ pub enum Error {
     /// It stands against what is there.
     #[error("{}", .0.detail())]
     Conflict(Conflict),
+    /// The caller's own password was not the right one.
+    #[error("the current password is wrong")]
+    WrongPassword,
+    /// A rate limit was met.
+    #[error("too many requests")]
+    TooMany(Refusal),
     /// A wrong address or password; which of them stays untold.
     #[error("e-mail address or password is wrong")]
     SignInRefused,
@@ -124,6 +133,12 @@ impl Error {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::TooMany(refusal)
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
@@ -132,6 +147,8 @@ impl From<Error> for Problem {
             Error::Invalid { field, message } => Self::invalid(vec![FieldError::new(field, message)]),
             Error::Password { field, flaw } => Self::invalid(vec![FieldError::new(field, flaw.to_string())]),
             Error::Conflict(conflict) => Self::new(StatusCode::CONFLICT, conflict.code(), conflict.detail()),
+            Error::WrongPassword => Self::forbidden("The current password is wrong."),
+            Error::TooMany(refusal) => Self::too_many(refusal),
             Error::SignInRefused => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "sign_in_refused",

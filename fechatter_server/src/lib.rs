@@ -9,9 +9,11 @@ pub mod docs;
 pub mod error;
 pub mod housekeeping;
 pub mod idempotency;
+pub mod limits;
 mod log_tail;
 pub mod members;
 pub mod messages;
+mod metrics;
 pub mod permissions;
 mod readiness;
 pub mod routes;
@@ -22,7 +24,13 @@ pub mod watch;
 pub mod workspaces;
 
 use axum::Router;
-use chat_core::{api::Api, clock::Clock, problem::Problem};
+use chat_core::{
+    api::Api,
+    clock::Clock,
+    readiness::Readiness,
+    renewal,
+    telemetry::{metrics::keep_up, pools::PoolGauges},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Settings, state::AppState};
@@ -38,13 +46,23 @@ impl App {
     /// # Errors
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        settings.problems_of_start().none()?;
         let listen = settings.database.listen_options("fechatter_server")?;
         let feed = settings.database.pool_of_one("fechatter_server feed")?;
-        let state = AppState::new(settings, clock)?;
+        let feed_gauges = PoolGauges::new("fechatter_server feed", &feed);
+        let state = AppState::new(settings, clock, feed_gauges, shutdown)?;
         let watching = watch::follow(state.clone(), feed, listen);
         let keeping = housekeeping::run(state.clone());
+        let auth = &state.settings.auth;
+        let files = vec![auth.private_key_file.clone(), auth.public_key_file.clone()];
+        let renewing = renewal::follow(files, {
+            let state = state.clone();
+            move || state.reload_keys()
+        });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
         Ok(Self { state })
     }
 
@@ -55,11 +73,14 @@ impl App {
     }
 
     /// Whether it can serve.
-    ///
-    /// # Errors
-    /// 503, and why it cannot.
-    pub async fn ready(&self) -> Result<(), Problem> {
-        readiness::check(&self.state).await.map_err(Problem::from)
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::judge(&self.state)
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub fn observe(&self) {
+        self.state.observe();
     }
 
     /// The operators' endpoints.

@@ -41,11 +41,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = arguments.config.or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
     let settings = Settings::read(file.as_deref())?;
-    telemetry::init(&settings.log.filter);
+    let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
     raise_file_limit();
 
     let shutdown = CancellationToken::new();
-    let listeners = Listeners::bind(&settings.server)?;
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
     let app = App::start(settings, Clock::system(), &shutdown)?;
     tracing::info!(
         clients = %listeners.clients.local_addr()?,
@@ -54,5 +54,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
     listeners.serve(docs::with_docs(app.api()), app.admin(), shutdown).await?;
+    traces.end().await;
     Ok(())
 }

@@ -1,11 +1,18 @@
 //! Every route of this server, a line each.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    middleware,
+    response::Response,
+    routing::get,
+};
 use chat_core::{
     api::{Api, about},
-    http::layers::time_limit,
+    http::capacity::answer_within,
+    telemetry::metrics,
 };
 use utoipa::openapi::OpenApi;
 
@@ -23,11 +30,9 @@ const BODY: usize = 256 * 1024;
 
 /// The API.
 pub(crate) fn api(state: AppState) -> Api<()> {
-    let limit = Duration::from_secs(state.settings.limits.request_s);
+    let capacity = Arc::clone(&state.capacity);
     routes()
-        .map_router(|router| {
-            router.layer(middleware::from_fn(move |request, next| time_limit(limit, request, next)))
-        })
+        .map_router(|router| router.layer(middleware::from_fn_with_state(capacity, answer_within)))
         .with_state(state)
 }
 
@@ -194,10 +199,16 @@ fn chat_api() -> Api<AppState> {
         )
 }
 
+async fn measurements(State(state): State<AppState>) -> Response {
+    state.observe();
+    metrics::page()
+}
+
 /// The operators' endpoints.
 pub(crate) fn admin(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(readiness::live))
         .route("/readyz", get(readiness::ready))
+        .route("/metrics", get(measurements))
         .with_state(state)
 }

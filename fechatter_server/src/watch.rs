@@ -18,7 +18,8 @@ const PACE: Duration = Duration::from_millis(100);
 ///
 /// Reads from `pool`, so that it waits for nobody when requests have taken all other connections.
 pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions) {
-    let mut feed = EventFeed::start(pool, listen).bare().paced(PACE);
+    let feed = EventFeed::start(pool, listen).bare().paced(PACE);
+    let mut feed = feed.telling(state.health.feed.clone());
     let mut cursor: Option<Position> = None;
     loop {
         match feed.next().await {

@@ -111,7 +111,7 @@ impl Server {
             process: Process::Own(child),
             data,
             socket_dir: folder.socket().to_owned(),
-            port: settings::PORT,
+            port: settings::port(settings),
         };
         let result = server.wait_until_ready(folder, log_begin);
         if result.is_err() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Options;
 
-/// The port, which is only a part of the socket's name.
+/// The port, which is only a part of the socket's name unless further settings make the server listen on it.
 pub(crate) const PORT: u16 = 5432;
 
 /// All settings, the later ones winning.
@@ -32,6 +32,12 @@ pub(crate) fn all(options: &Options, socket: &Path) -> Vec<(String, String)> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .chain(options.extra_settings.iter().cloned())
         .collect()
+}
+
+/// The port that the settings come to.
+pub(crate) fn port(settings: &[(String, String)]) -> u16 {
+    let last = settings.iter().rev().find(|(name, _)| name == "port");
+    last.and_then(|(_, port)| port.parse().ok()).unwrap_or(PORT)
 }
 
 const DURABLE: &[(&str, &str)] = &[

@@ -1,7 +1,7 @@
 //! What can go wrong here, and what clients are told.
 
 use axum::response::{IntoResponse, Response};
-use chat_core::problem::Problem;
+use chat_core::{problem::Problem, pulse::Late};
 
 /// The errors of this server.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,18 @@ pub enum Error {
     /// The server is to end.
     #[error("the server is to end")]
     Ending,
+    /// It was not done in time.
+    #[error("not in time")]
+    Late(Late),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl From<Late> for Error {
+    fn from(late: Late) -> Self {
+        Self::Late(late)
+    }
 }
 
 impl From<Error> for Problem {
@@ -30,6 +39,7 @@ impl From<Error> for Problem {
             Error::Behind => Self::unavailable("The event log is not available at the moment."),
             Error::Unavailable => Self::unavailable("The database is not available at the moment."),
             Error::Ending => Self::unavailable("The server is about to end."),
+            Error::Late(late) => Self::from(late),
             Error::Database(error) => Self::from(error),
         }
     }

@@ -33,6 +33,7 @@ use crate::{
     entry::Entry,
     frame,
     intake::Intake,
+    metrics::STREAMS,
     reason::Bye,
     ring::Ring,
 };
@@ -118,7 +119,8 @@ impl Hub {
                 }
                 _ = wheel.tick() => {
                     let position = self.position.borrow().clone();
-                    for user in self.connections.look_after(self.clock.now(), position) {
+                    let known = |key| self.authenticator.knows(key);
+                    for user in self.connections.look_after(self.clock.now(), position, known) {
                         self.directory.disconnect(user);
                     }
                 }
@@ -127,9 +129,10 @@ impl Hub {
         self.say_goodbye(drain).await;
     }
 
+    #[tracing::instrument(level = "debug", name = "deliver", skip_all)]
     async fn take_in(&mut self, taken: Intake) {
         match taken {
-            Intake::Events { entries, position } => {
+            Intake::Events { entries, written_at, position } => {
                 let now = Instant::now();
                 for entry in entries {
                     self.route(entry, now);
@@ -137,6 +140,9 @@ impl Hub {
                 for user in self.connections.flush().await {
                     self.directory.disconnect(user);
                 }
+                // Two clocks: the one may be ahead of the other.
+                let delay = (self.clock.now() - written_at).to_std().unwrap_or_default();
+                STREAMS.delay.record(delay);
                 // Only now: who reads it may rely on what stands in the queues.
                 self.position.send_replace(Some(position));
                 self.tell_ephemeral().await;

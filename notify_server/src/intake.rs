@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use chat_core::{
     event::{Ephemeral, Epoch, Event, Position},
-    feed::{Batch, EventFeed, Gap, read_after},
+    feed::{Batch, EventFeed, FeedProgress, Gap, read_after},
 };
+use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::mpsc, time::sleep};
 
@@ -30,6 +31,8 @@ pub enum Intake {
     Events {
         /// At least one.
         entries: Vec<Arc<Entry>>,
+        /// When the first one was written, by PostgreSQL's clock.
+        written_at: DateTime<Utc>,
         /// That of the last one.
         position: Position,
     },
@@ -48,12 +51,13 @@ pub enum Intake {
 pub async fn follow(
     pool: PgPool,
     listen: PgConnectOptions,
+    progress: FeedProgress,
     limits: RingLimits,
     hub: mpsc::Sender<Intake>,
     ephemeral: mpsc::Sender<Ephemeral>,
 ) {
     await_schema(&pool).await;
-    let mut feed = EventFeed::with_ephemeral(pool.clone(), listen, ephemeral);
+    let mut feed = EventFeed::with_ephemeral(pool.clone(), listen, ephemeral).telling(progress);
     let mut epoch = Epoch(String::new());
     loop {
         let intake = match feed.next().await {
@@ -86,9 +90,10 @@ async fn await_schema(pool: &PgPool) {
 }
 
 fn of_events(events: &[Event], epoch: &Epoch) -> Option<Intake> {
-    let position = Position { epoch: epoch.clone(), id: events.last()?.id };
+    let (first, last) = (events.first()?, events.last()?);
+    let position = Position { epoch: epoch.clone(), id: last.id };
     let entries = events.iter().map(|event| Arc::new(Entry::of(event, epoch))).collect();
-    Some(Intake::Events { entries, position })
+    Some(Intake::Events { entries, written_at: first.at, position })
 }
 
 /// A ring that ends at `position`. At the start it is filled from the table, because everybody who was

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod hub;
 pub mod intake;
 mod light;
+mod metrics;
 mod readiness;
 pub mod reason;
 pub mod replay;
@@ -24,15 +25,28 @@ pub mod subscriber;
 pub mod subscription;
 pub mod ticket;
 
-use anyhow::ensure;
+use std::{sync::Arc, time::Duration};
+
 use axum::Router;
-use chat_core::{api::Api, caller::Authenticator, clock::Clock, problem::Problem, token::TokenVerifier};
+use chat_core::{
+    api::Api,
+    caller::Authenticator,
+    clock::Clock,
+    feed::FeedProgress,
+    http::{capacity::Capacity, client_address::Locator},
+    limits::{Allowance, Gate, Limit},
+    readiness::{Health, Readiness},
+    renewal,
+    telemetry::{metrics::keep_up, pools::PoolGauges},
+    token::{KeyError, TokenVerifier, read_public_keys},
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Settings,
     hub::Hub,
+    metrics::Gauges,
     ring::Ring,
     snapshots::Snapshots,
     state::{AppState, Shared},
@@ -49,8 +63,8 @@ impl App {
     /// # Errors
     /// Settings that cannot be used; the message names them.
     pub fn start(settings: Settings, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        settings.problems_of_start().none()?;
         let auth = &settings.auth;
-        ensure!(!auth.public_key_file.as_os_str().is_empty(), "auth.public_key_file is not set");
         let verifier = TokenVerifier::from_file(&auth.public_key_file, &auth.tokens)?;
         let pool = settings.database.pool("notify_server")?;
         let listen = settings.database.listen_options("notify_server")?;
@@ -60,15 +74,45 @@ impl App {
         let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
+        let pools = [PoolGauges::new("notify_server", &pool), PoolGauges::new("notify_server feed", &feed)];
+        let progress = FeedProgress::default();
+        let gauges = Gauges::new(pools, progress.clone());
         let (said, ephemeral) = mpsc::channel(intake::EPHEMERAL);
-        let following = intake::follow(feed, listen, ring_limits, to_hub, said);
+        let following = intake::follow(feed, listen, progress.clone(), ring_limits, to_hub, said);
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         tokio::spawn(hub.run(intake, ephemeral, shutdown.clone(), settings.drain()));
 
+        let file = settings.auth.public_key_file.clone();
+        let renewing = renewal::follow(vec![file.clone()], {
+            let authenticator = authenticator.clone();
+            move || {
+                authenticator.replace_keys(read_public_keys(&file)?.iter().map(Vec::as_slice));
+                Ok::<_, KeyError>(())
+            }
+        });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
+
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
-        let state =
-            AppState::from(Shared { pool, clock, authenticator, hub: handle, snapshots, replays, settings });
+        let pulse = settings.database.pulse("notify_server pulse", &shutdown)?;
+        let state = AppState::from(Shared {
+            gate: Arc::new(gate(&settings, &clock)),
+            capacity: Arc::new(Capacity::new(
+                settings.limits.requests_in_flight,
+                Duration::from_secs(settings.limits.request_s),
+                pulse.clone(),
+            )),
+            health: Health { pulse, feed: progress, shutdown: shutdown.clone() },
+            pool,
+            clock,
+            authenticator,
+            hub: handle,
+            snapshots,
+            replays,
+            settings,
+            gauges,
+        });
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
         Ok(Self { state })
     }
@@ -80,11 +124,14 @@ impl App {
     }
 
     /// Whether it can serve.
-    ///
-    /// # Errors
-    /// 503, and why it cannot.
-    pub async fn ready(&self) -> Result<(), Problem> {
-        readiness::check(&self.state).await.map_err(Problem::from)
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::judge(&self.state)
+    }
+
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub fn observe(&self) {
+        self.state.observe();
     }
 
     /// The operators' endpoints.
@@ -96,4 +143,13 @@ impl App {
     pub fn router(&self) -> Router {
         routes::with_document(self.api())
     }
+}
+
+fn gate(settings: &Settings, clock: &Clock) -> Gate {
+    let (server, limits) = (&settings.server, &settings.limits);
+    let locator = Locator::new(server.trusted_proxies.clone(), server.forwarded_header);
+    let limit = |name, allowance: Allowance| {
+        if limits.enabled { Limit::new(name, allowance, clock) } else { Limit::off(name, allowance) }
+    };
+    Gate::new(locator, limit("calls", limits.calls), limit("calls_without_token", limits.calls_without_token))
 }

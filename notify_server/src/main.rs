@@ -44,9 +44,9 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let local = || Some(Path::new(LOCAL_SETTINGS)).filter(|path| path.exists()).map(Path::to_owned);
     let settings = Settings::read(arguments.config.or_else(local).as_deref())?;
-    telemetry::init(&settings.log.filter);
+    let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;
     raise_file_limit();
-    let listeners = Listeners::bind(&settings.server)?;
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients())?;
 
     let shutdown = CancellationToken::new();
     let app = App::start(settings, Clock::system(), shutdown.clone())?;
@@ -55,5 +55,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
     listeners.serve(app.router(), app.admin(), shutdown).await?;
     tracing::info!("ended");
+    traces.end().await;
     Ok(())
 }

@@ -16,6 +16,9 @@ pub enum Reset {
 }
 
 impl Reset {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 4] = [Self::Epoch, Self::Expired, Self::TooFar, Self::Unknown];
+
     /// The word on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -51,6 +54,10 @@ pub enum Bye {
 }
 
 impl Bye {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::TokenExpired, Self::SessionRevoked, Self::Suspended, Self::Shutdown];
+
     /// The word on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

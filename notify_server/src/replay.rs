@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     frame::Frame,
     hub::{Frames, Waiting},
+    metrics::STREAMS,
     reason::Reset,
     state::AppState,
     store::{self, Snapshot},
@@ -86,7 +87,10 @@ impl Replay {
             }
             let page = state.hub.ring().page(self.at, self.until, PAGE.into());
             match page {
-                Some(entries) => self.show(&entries),
+                Some(entries) => {
+                    STREAMS.pages_of_ring.increment(1);
+                    self.show(&entries);
+                }
                 None => {
                     if let Some(reason) = self.read_table(state).await? {
                         return Ok(Progress::Lost(reason));
@@ -113,6 +117,7 @@ impl Replay {
         self.at = last.filter(|_| entries.len() == usize::from(PAGE)).unwrap_or(self.until);
     }
 
+    #[tracing::instrument(level = "debug", name = "replay_page", skip_all)]
     async fn read_table(&mut self, state: &AppState) -> Result<Option<Reset>, Error> {
         // Closed never: the semaphore lives as long as the state.
         let _permit = state.replays.acquire().await.map_err(|_| Error::Ending)?;
@@ -123,6 +128,7 @@ impl Replay {
         if self.at < log.dropped_through {
             return Ok(Some(Reset::Expired));
         }
+        STREAMS.pages_of_table.increment(1);
         let full = events.len() == usize::from(PAGE);
         let last = events.last().map(|event| event.id);
         for event in events.iter().take_while(|event| event.id <= self.until) {

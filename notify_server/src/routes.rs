@@ -1,11 +1,12 @@
 //! Every route of this server, a line each.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::{Json, Router, middleware, routing::get};
+use axum::{Json, Router, extract::State, middleware, response::Response, routing::get};
 use chat_core::{
     api::{Api, BEARER, about},
-    http::layers::time_limit,
+    http::capacity::answer_within,
+    telemetry::metrics,
 };
 use utoipa::openapi::{
     Info, OpenApi,
@@ -19,23 +20,27 @@ pub const OPENAPI: &str = "/api/notifications/openapi.json";
 
 /// The API.
 pub(crate) fn api(state: AppState) -> Api<()> {
-    routes(Duration::from_secs(state.settings.limits.request_s)).with_state(state)
+    let capacity = Arc::clone(&state.capacity);
+    requests()
+        .map_router(|router| router.layer(middleware::from_fn_with_state(capacity, answer_within)))
+        .merge(streams())
+        .with_state(state)
 }
 
 /// The description of the API, for which no server needs to run.
 #[must_use]
 pub fn description() -> OpenApi {
-    routes(Duration::MAX).split().1
+    requests().merge(streams()).split().1
 }
 
-fn routes(limit: Duration) -> Api<AppState> {
-    Api::default()
-        .post("/api/notifications/ticket", ticket::issue, about("A ticket that opens one stream"))
-        // Around what stands above: a stream has no time limit.
-        .map_router(|router| {
-            router.layer(middleware::from_fn(move |request, next| time_limit(limit, request, next)))
-        })
-        .get("/api/notifications/events", sse::events, about("The events that concern one, as they happen"))
+fn requests() -> Api<AppState> {
+    Api::default().post("/api/notifications/ticket", ticket::issue, about("A ticket that opens one stream"))
+}
+
+/// They take no place among the requests, and as long as they like.
+fn streams() -> Api<AppState> {
+    let events = about("The events that concern one, as they happen");
+    Api::default().get("/api/notifications/events", sse::events, events)
 }
 
 /// The routes and their document on a server of their own.
@@ -48,10 +53,16 @@ pub(crate) fn with_document(api: Api<()>) -> Router {
     router.route(OPENAPI, get(async move || Json(document)))
 }
 
+async fn measurements(State(state): State<AppState>) -> Response {
+    state.observe();
+    metrics::page()
+}
+
 /// The operators' endpoints.
 pub(crate) fn admin(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(readiness::live))
         .route("/readyz", get(readiness::ready))
+        .route("/metrics", get(measurements))
         .with_state(state)
 }

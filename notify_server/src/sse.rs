@@ -1,6 +1,6 @@
 //! GET /api/notifications/events: the stream over Server-Sent Events.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::Body,
@@ -105,7 +105,8 @@ pub async fn events(
     Handover(offer): Handover,
 ) -> Result<EventStream, Error> {
     let cursor = header.unwrap_or_else(|| query.last_event_id.map_or(Cursor::Now, Cursor::Last));
-    let stream = Stream::open(state, subscriber, cursor).await?;
+    let (pulse, limit) = (state.health.pulse.clone(), Duration::from_secs(state.settings.limits.request_s));
+    let stream = pulse.within(limit, || Duration::ZERO, Stream::open(state, subscriber, cursor)).await??;
     Ok(EventStream { stream, offer })
 }
 

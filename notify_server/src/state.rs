@@ -3,11 +3,13 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
-use chat_core::{caller::Authenticator, clock::Clock};
+use chat_core::{
+    caller::Authenticator, clock::Clock, http::capacity::Capacity, limits::Gate, readiness::Health,
+};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-use crate::{config::Settings, hub::HubHandle, snapshots::Snapshots};
+use crate::{config::Settings, hub::HubHandle, metrics::Gauges, snapshots::Snapshots};
 
 /// Everything shared, behind one pointer: each stream holds it.
 #[derive(Clone)]
@@ -21,6 +23,12 @@ pub struct Shared {
     pub clock: Clock,
     /// Verifies tokens.
     pub authenticator: Authenticator,
+    /// How often who may ask.
+    pub gate: Arc<Gate>,
+    /// How much is done at a time.
+    pub(crate) capacity: Arc<Capacity>,
+    /// What readiness depends on.
+    pub(crate) health: Health,
     /// Routes events to streams.
     pub hub: HubHandle,
     /// What streams start from.
@@ -29,6 +37,15 @@ pub struct Shared {
     pub replays: Semaphore,
     /// The settings.
     pub settings: Settings,
+    /// What operators see.
+    pub(crate) gauges: Gauges,
+}
+
+impl Shared {
+    /// Brings those metrics up to date that are looked at only when somebody asks.
+    pub(crate) fn observe(&self) {
+        self.gauges.observe(self.hub.position());
+    }
 }
 
 impl From<Shared> for AppState {
@@ -48,5 +65,11 @@ impl Deref for AppState {
 impl FromRef<AppState> for Authenticator {
     fn from_ref(state: &AppState) -> Self {
         state.authenticator.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Gate> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.gate)
     }
 }

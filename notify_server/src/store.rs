@@ -133,13 +133,14 @@ pub async fn put_ticket(
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into stream_tickets (hash, user_id, session_id, token_expires_at, expires_at)
-        values ($1, $2, $3, $4, $5)",
+        "insert into stream_tickets (hash, user_id, session_id, token_expires_at, expires_at, signed_by)
+        values ($1, $2, $3, $4, $5, $6)",
         hash,
         caller.user_id().0,
         caller.session_id().0,
         caller.token_expires_at(),
         expires_at,
+        caller.key().0,
     )
     .execute(pool)
     .await?;
@@ -155,6 +156,8 @@ pub struct Ticket {
     pub session_id: SessionId,
     /// The end of the token that it was asked with.
     pub token_expires_at: DateTime<Utc>,
+    /// Which key signed that token.
+    pub signed_by: Option<i64>,
 }
 
 /// Takes a ticket: it is gone then, for whoever comes second.
@@ -163,7 +166,8 @@ pub async fn take_ticket(pool: &PgPool, hash: &[u8], now: DateTime<Utc>) -> sqlx
         Ticket,
         r#"
         delete from stream_tickets where hash = $1 and expires_at > $2
-        returning user_id as "user_id: UserId", session_id as "session_id: SessionId", token_expires_at
+        returning user_id as "user_id: UserId", session_id as "session_id: SessionId", token_expires_at,
+            signed_by
         "#,
         hash,
         now,

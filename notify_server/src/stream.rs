@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     frame::{self, Form},
     hub::{Connection, Guard, Interruption, Parked, Queue, Taken, coalesce},
+    metrics::STREAMS,
     reason::{Bye, Reset},
     replay::{Progress, Replay},
     state::AppState,
@@ -181,12 +182,14 @@ impl Stream {
     }
 
     fn reset(&mut self, reason: Reset, position: Position) -> Bytes {
+        STREAMS.reset(reason);
         self.cursor = position;
         frame::reset(&self.cursor, reason.as_str()).share(self.form)
     }
 
     fn end(&mut self, bye: Bye) -> Bytes {
         tracing::debug!(connection = %self.connection.id, reason = bye.as_str(), "a stream ends");
+        STREAMS.bye(bye);
         self.phase = Phase::Ended;
         frame::bye(bye.as_str(), bye.reconnect_ms()).share(self.form)
     }

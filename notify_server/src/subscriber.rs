@@ -11,6 +11,7 @@ use chat_core::{
     http::query::Query,
     ids::{SessionId, UserId},
     problem::Problem,
+    token::{KeyMark, Verified},
 };
 use chrono::{DateTime, Utc};
 
@@ -25,6 +26,7 @@ pub struct Subscriber {
     user_id: UserId,
     session_id: SessionId,
     token_expires_at: DateTime<Utc>,
+    key: Option<KeyMark>,
 }
 
 impl Subscriber {
@@ -46,19 +48,32 @@ impl Subscriber {
         self.token_expires_at
     }
 
+    /// Which key signed the token: the stream ends when the key is removed. None by a ticket that does not say.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyMark> {
+        self.key
+    }
+
     /// One without a token, for unit tests.
     #[cfg(test)]
     pub(crate) fn for_test(user_id: UserId, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Self {
-        Self { user_id, session_id, token_expires_at }
+        Self { user_id, session_id, token_expires_at, key: None }
     }
 
-    async fn by_ticket(ticket: &str, state: &AppState) -> Result<Self, Error> {
-        let ticket = ticket::take(state, ticket).await?;
-        tracing::Span::current().record("user_id", tracing::field::display(ticket.user_id));
+    /// Its person was counted when the ticket was issued; until it is found to be one, the address is.
+    async fn by_ticket(ticket: &str, parts: &Parts, state: &AppState) -> Result<Self, Problem> {
+        state.gate.admit_stranger(parts)?;
+        let taken = ticket::take(state, ticket).await;
+        if !matches!(taken, Err(Error::Unauthorized)) {
+            state.gate.recognise(parts);
+        }
+        let ticket = taken?;
+        Asker::is(parts, ticket.user_id);
         Ok(Self {
             user_id: ticket.user_id,
             session_id: ticket.session_id,
             token_expires_at: ticket.token_expires_at,
+            key: ticket.signed_by.map(KeyMark),
         })
     }
 }
@@ -76,16 +91,24 @@ where
             // Read whole first: a request that is refused does not cost the ticket.
             let Query(query) = parts.extract::<Query<EventsQuery>>().await?;
             if let Some(ticket) = query.ticket() {
-                return Ok(Self::by_ticket(ticket, &state).await?);
+                return Self::by_ticket(ticket, parts, &state).await;
             }
         }
-        let token = bearer_token(parts).ok_or_else(Problem::unauthorized)?;
-        let claims = state.authenticator.verify(token)?;
-        tracing::Span::current().record("user_id", tracing::field::display(claims.sub));
+        let token = bearer_token(parts).ok_or_else(Problem::unauthorized);
+        let Verified { claims, key } = match token.and_then(|token| state.authenticator.verify(token)) {
+            Ok(verified) => verified,
+            Err(refused) => {
+                state.gate.admit_stranger(parts)?;
+                return Err(refused);
+            }
+        };
+        state.gate.calls().admit(&claims.sub)?;
+        Asker::is(parts, claims.sub);
         Ok(Self {
             user_id: claims.sub,
             session_id: claims.sid,
             token_expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or_default(),
+            key: Some(key),
         })
     }
 }

@@ -54,6 +54,7 @@ pub enum Opening {
 ///
 /// # Errors
 /// [`Error::Unauthorized`] when the session has ended; the others are worth another attempt.
+#[tracing::instrument(level = "debug", skip_all)]
 pub async fn subscribe(
     state: &AppState,
     connection: &Arc<Connection>,

@@ -16,20 +16,26 @@ fn clients(program: &mut Program) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_serve_one_database_and_notify_needs_only_the_public_key() {
-    let url = cluster::empty_database().await;
+    let url = cluster::owned_database().await;
     let folder = tempfile::tempdir().expect("a folder");
     let (private, public) = make_key_files(&folder.path().join("keys")).expect("keys");
-    let secret = folder.path().join("database-url");
-    std::fs::write(&secret, format!("{url}\n")).expect("a file");
-    let secret = secret.to_str().expect("text");
+    let secret = |name: &str, url: String| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, format!("{url}\n")).expect("a file");
+        file.to_str().expect("text").to_owned()
+    };
+    let owner = secret("owner-url", url.clone());
+    let rest = secret("rest-url", cluster::as_role("fechatter_server", &url));
+    let notify = secret("notify-url", cluster::as_role("notify_server", &url));
 
     let rest_settings = [
         ("FECHATTER_SERVER__PORT", "0"),
         ("FECHATTER_SERVER__ADMIN_PORT", "0"),
-        ("FECHATTER_DATABASE__URL_FILE", secret),
+        ("FECHATTER_DATABASE__URL_FILE", rest.as_str()),
         ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private.to_str().expect("text")),
     ];
-    let mut migrate = Program::start("fechatter", folder.path(), &["migrate"], &rest_settings);
+    let as_owner = [("FECHATTER_DATABASE__URL_FILE", owner.as_str())];
+    let mut migrate = Program::start("fechatter", folder.path(), &["migrate"], &as_owner);
     assert!(tokio::task::block_in_place(|| migrate.end()).success(), "{}", migrate.said);
     let mut rest = Program::start("fechatter_server", folder.path(), &[], &rest_settings);
     let rest_address = clients(&mut rest);
@@ -41,7 +47,7 @@ async fn they_serve_one_database_and_notify_needs_only_the_public_key() {
     let notify_settings = [
         ("NOTIFY_SERVER__PORT", "0"),
         ("NOTIFY_SERVER__ADMIN_PORT", "0"),
-        ("NOTIFY_DATABASE__URL_FILE", secret),
+        ("NOTIFY_DATABASE__URL_FILE", notify.as_str()),
         ("NOTIFY_AUTH__PUBLIC_KEY_FILE", copy.to_str().expect("text")),
     ];
     let mut notify = Program::start("notify_server", elsewhere.path(), &[], &notify_settings);

@@ -176,13 +176,17 @@ impl Actor {
 
 /// An HTTP client without a time limit; it belongs to the runtime of the test that uses it.
 pub fn client() -> Client {
-    // TLS is not used, but the client wants to know how it would be done.
+    install_cryptography();
+    Client::builder().no_proxy().build().expect("a client")
+}
+
+/// Tells HTTP clients how TLS is done, which they want to know even without it.
+pub fn install_cryptography() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Refused only when one is installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
-    Client::builder().no_proxy().build().expect("a client")
 }
 
 /// The `id` of a thing just made.

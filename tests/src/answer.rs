@@ -85,7 +85,7 @@ impl Answer {
             assert!(self.body[field].is_string(), "{}: {field} is missing in {}", self.request, self.body);
         }
         assert_eq!(self.headers.contains_key("www-authenticate"), self.status == 401, "{}", self.request);
-        if self.status == 503 {
+        if matches!(self.status, 429 | 503) {
             assert!(self.headers.contains_key("retry-after"), "{}", self.request);
         }
     }

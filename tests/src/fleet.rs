@@ -8,7 +8,7 @@ use rand::{RngExt, rngs::StdRng};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Actor, program::Program, proxy::Proxy};
+use crate::{Actor, cluster, program::Program, proxy::Proxy};
 
 /// Servers of each kind.
 const EACH: usize = 2;
@@ -43,33 +43,11 @@ pub struct Post {
 }
 
 impl Fleet {
-    /// Starts the fleet on a database; `settings` are further variables, by their whole names.
+    /// Starts the fleet on a database with [`cluster::bring_schema`], each kind under its own role; `settings` are
+    /// further variables, by their whole names.
     pub async fn start(url: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (private, public) = make_key_files(folder.path()).expect("keys");
-        let private = private.to_str().expect("text");
-        let public = public.to_str().expect("text");
-        let rest = [
-            ("FECHATTER_SERVER__PORT", "0"),
-            ("FECHATTER_SERVER__ADMIN_PORT", "0"),
-            ("FECHATTER_DATABASE__URL", url),
-            ("FECHATTER_DATABASE__MAX_CONNECTIONS", "6"),
-            ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private),
-            ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
-            ("FECHATTER_AUTH__ARGON2_MEMORY_KIB", "64"),
-            ("FECHATTER_AUTH__ARGON2_PASSES", "1"),
-        ];
-        // Small, so that streams overflow, and are replayed from the table and not only from memory.
-        let notify = [
-            ("NOTIFY_SERVER__PORT", "0"),
-            ("NOTIFY_SERVER__ADMIN_PORT", "0"),
-            ("NOTIFY_DATABASE__URL", url),
-            ("NOTIFY_DATABASE__MAX_CONNECTIONS", "4"),
-            ("NOTIFY_AUTH__PUBLIC_KEY_FILE", public),
-            ("NOTIFY_STREAM__HEARTBEAT_S", "1"),
-            ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
-            ("NOTIFY_STREAM__RING_EVENTS", "100"),
-        ];
+        let (rest, notify) = variables(url, folder.path());
         let mut fleet = Self { rest: Vec::new(), notify: Vec::new(), folder };
         for _ in 0..EACH {
             fleet.rest.push(Post::new("fechatter_server", &rest, settings).await);
@@ -121,9 +99,9 @@ pub enum Kind {
 }
 
 impl Post {
-    async fn new(name: &'static str, variables: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
-        let variables = variables.iter().chain(settings);
-        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    async fn new(name: &'static str, variables: &Variables, settings: &[(&str, &str)]) -> Self {
+        let mut variables = variables.clone();
+        variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self { proxy: Proxy::start().await, name, variables, program: None, errors: Vec::new() }
     }
 
@@ -161,7 +139,43 @@ impl Post {
     }
 }
 
-fn errors_in(log: &str) -> Vec<String> {
+/// The settings of a program, by the names of their variables.
+pub(crate) type Variables = Vec<(String, String)>;
+
+/// The settings of a REST server and of a stream server on this database, with keys made in a folder.
+pub(crate) fn variables(url: &str, folder: &std::path::Path) -> (Variables, Variables) {
+    let (private, public) = make_key_files(folder).expect("keys");
+    let (as_rest, as_notify) =
+        (cluster::as_role("fechatter_server", url), cluster::as_role("notify_server", url));
+    let rest = [
+        ("FECHATTER_SERVER__PORT", "0"),
+        ("FECHATTER_SERVER__ADMIN_PORT", "0"),
+        ("FECHATTER_DATABASE__URL", as_rest.as_str()),
+        ("FECHATTER_DATABASE__MAX_CONNECTIONS", "6"),
+        ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private.to_str().expect("text")),
+        ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
+        ("FECHATTER_AUTH__ARGON2_MEMORY_KIB", "64"),
+        ("FECHATTER_AUTH__ARGON2_PASSES", "1"),
+        ("FECHATTER_LIMITS__ENABLED", "false"),
+    ];
+    // Small, so that streams overflow, and are replayed from the table and not only from memory.
+    let notify = [
+        ("NOTIFY_SERVER__PORT", "0"),
+        ("NOTIFY_SERVER__ADMIN_PORT", "0"),
+        ("NOTIFY_DATABASE__URL", as_notify.as_str()),
+        ("NOTIFY_DATABASE__MAX_CONNECTIONS", "4"),
+        ("NOTIFY_AUTH__PUBLIC_KEY_FILE", public.to_str().expect("text")),
+        ("NOTIFY_LIMITS__ENABLED", "false"),
+        ("NOTIFY_STREAM__HEARTBEAT_S", "1"),
+        ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
+        ("NOTIFY_STREAM__RING_EVENTS", "100"),
+    ];
+    let owned =
+        |pairs: [(&str, &str); 9]| pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    (owned(rest), owned(notify))
+}
+
+pub(crate) fn errors_in(log: &str) -> Vec<String> {
     log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).map(str::to_owned).collect()
 }
 
@@ -173,6 +187,11 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// The addresses of one server of each kind.
+    pub fn to(rest: SocketAddr, notify: SocketAddr) -> Self {
+        Self { rest: vec![rest], notify: vec![notify] }
+    }
+
     /// The actor at a server of each kind, by chance.
     pub fn at_any(&self, actor: &Actor) -> Actor {
         let any = |addresses: &[SocketAddr]| addresses[rand::random_range(0..addresses.len())];

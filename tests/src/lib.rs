@@ -9,15 +9,21 @@
 
 pub mod actor;
 pub mod answer;
+pub mod certificate;
 pub mod cluster;
+pub mod compose;
 pub mod contract;
 pub mod fleet;
 pub mod history;
+pub mod measurements;
+pub mod nginx;
 pub mod program;
 pub mod proxy;
+pub mod rolling;
 pub mod room;
 pub mod site;
 pub mod stream;
+pub mod tls_postgres;
 pub mod witness;
 pub mod workload;
 

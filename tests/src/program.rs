@@ -29,13 +29,17 @@ pub struct Program {
 impl Program {
     /// Starts one of the workspace's programs in a folder, with these variables and no others of ours.
     pub fn start(name: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let program = program(name);
-        let mut command = Command::new(&program);
-        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.env_remove("DATABASE_URL").envs(variables.iter().copied());
-        let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("{}: {error}; `make test` builds the programs first", program.display())
-        });
+        let mut command = Command::new(path(name));
+        command.args(arguments).current_dir(folder).envs(variables.iter().copied());
+        Self::run(command)
+    }
+
+    /// Starts whatever it is.
+    pub fn run(mut command: Command) -> Self {
+        command.env_remove("DATABASE_URL").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; `make test` builds the programs first"));
         let (send, lines) = channel();
         let stdout = child.stdout.take().expect("a pipe");
         let stderr = child.stderr.take().expect("a pipe");
@@ -77,6 +81,11 @@ impl Program {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own process").is_none()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("a process id");
@@ -107,7 +116,7 @@ impl Drop for Program {
 }
 
 /// The program beside the test binary: `target/<profile>/deps/it-…` and `target/<profile>/<name>`.
-fn program(name: &str) -> PathBuf {
+pub fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     test.ancestors().nth(2).expect("a target folder").join(name)
 }

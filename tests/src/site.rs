@@ -37,6 +37,11 @@ impl Server {
         Self { address, admin_address, shutdown, serving }
     }
 
+    /// Lets it begin to end, as a signal would.
+    pub fn begin_to_stop(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Ends it as a signal would, and waits.
     pub async fn stop(self) {
         self.shutdown.cancel();
@@ -73,10 +78,17 @@ impl Site {
         Self::start_with(|_, _| {}).await
     }
 
-    /// A site whose settings `change` has changed.
+    /// A site whose settings `change` has changed. Each server has its own role, as it should.
     pub async fn start_with(change: impl FnOnce(&mut Settings, &mut NotifySettings)) -> Self {
         let database_url = cluster::fresh_database().await;
-        Self::start_on(database_url, change).await
+        let as_role = |role| SecretString::from(cluster::as_role(role, &database_url));
+        let (rest, notify) = (as_role("fechatter_server"), as_role("notify_server"));
+        Self::start_on(database_url, |settings, notify_settings| {
+            settings.database.url = rest;
+            notify_settings.database.url = notify;
+            change(settings, notify_settings);
+        })
+        .await
     }
 
     /// A site on this database.
@@ -96,11 +108,14 @@ impl Site {
         // Cheap hashes: what they cost is not what these tests are about.
         settings.auth.argon2_memory_kib = 64;
         settings.auth.argon2_passes = 1;
+        // Everybody is at one address, and tests ask as fast as they can.
+        settings.limits.enabled = false;
         let mut notify_settings = NotifySettings::read(None).expect("defaults");
         notify_settings.server = settings.server.clone();
         notify_settings.database.url = settings.database.url.clone();
         notify_settings.database.max_connections = 4;
         notify_settings.auth.public_key_file = public;
+        notify_settings.limits.enabled = false;
         change(&mut settings, &mut notify_settings);
 
         let clock = Clock::system();
@@ -174,14 +189,14 @@ impl Site {
 
 fn start_rest(settings: &Settings, clock: &Clock) -> Server {
     let shutdown = CancellationToken::new();
-    let listeners = Listeners::bind(&settings.server).expect("a free port");
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients()).expect("a free port");
     let app = fechatter_server::App::start(settings.clone(), clock.clone(), &shutdown).expect("a start");
     Server::run(listeners, docs::with_docs(app.api()), app.admin(), shutdown)
 }
 
 fn start_notify(settings: &NotifySettings, clock: &Clock) -> Server {
     let shutdown = CancellationToken::new();
-    let listeners = Listeners::bind(&settings.server).expect("a free port");
+    let listeners = Listeners::bind(&settings.server, settings.limits.clients()).expect("a free port");
     let app = notify_server::App::start(settings.clone(), clock.clone(), shutdown.clone()).expect("a start");
     Server::run(listeners, app.router(), app.admin(), shutdown)
 }

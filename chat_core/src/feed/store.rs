@@ -83,7 +83,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
             select * from messages where chat_id = e.chat_id and id = e.message_id limit 1
         ) m on true
         left join lateral (
-            select * from users where id = coalesce(m.sender_id,
+            select id, full_name, username, avatar_url from users where id = coalesce(m.sender_id,
                 case when e.data ->> 'type' = 'member_added' then e.user_id end) limit 1
         ) p on true
         order by e.id

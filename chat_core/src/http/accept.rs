@@ -10,28 +10,60 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::connection::{self, CROWD, Host, Patience};
+use super::{
+    connection::{self, CROWD, Host, Patience},
+    gate::Gate,
+    tls::{self, Tls},
+};
 
 /// How long to wait when no more connections can be taken, until some have ended.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Serves `router` until `shutdown`, then gives what is open `drain` to finish.
+/// Who comes in to a listener, and how.
+pub(super) struct Door {
+    /// None for clear text.
+    pub tls: Option<Tls>,
+    /// How many there may be.
+    pub gate: Arc<Gate>,
+    /// How many of them may be new at the same time.
+    pub crowd: usize,
+    /// How long they may take.
+    pub patience: Patience,
+    /// How long what is open in the end may take to finish.
+    pub drain: Duration,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            gate: Arc::default(),
+            crowd: CROWD,
+            patience: Patience::default(),
+            drain: Duration::ZERO,
+        }
+    }
+}
+
+/// Serves `router` until `shutdown`, then gives what is open some time to finish.
 ///
-/// Streams must end by the same token: an open answer holds the server until `drain` is over.
-pub(super) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    patience: Patience,
-    shutdown: CancellationToken,
-    drain: Duration,
-) {
-    let (open, crowd) = (TaskTracker::new(), Arc::new(Semaphore::new(CROWD)));
-    let host = Arc::new(Host { router, patience, shutdown: shutdown.clone(), open, crowd });
+/// Streams must end by the same token: an open answer holds the server until that is over.
+pub(super) async fn serve(listener: TcpListener, router: Router, door: Door, shutdown: CancellationToken) {
+    let Door { tls, gate, crowd, patience, drain } = door;
+    let (open, crowd) = (TaskTracker::new(), Arc::new(Semaphore::new(crowd)));
     // Ends what is left when this function does.
     let cut = CancellationToken::new();
     let _cutting = cut.clone().drop_guard();
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    if let Some(tls) = tls {
+        tokio::spawn(cut.clone().run_until_cancelled_owned(tls.follow(tls::LOOK)));
+    }
+    let shared = shutdown.clone();
+    let host = Arc::new(Host { router, tls: acceptor, patience, shutdown: shared, open, crowd });
     while let Some((socket, address)) = shutdown.run_until_cancelled(accept(&listener)).await {
-        let serving = connection::serve(socket, address, Arc::clone(&host));
+        // Whoever is too many is closed at once: telling them so would take what there is not.
+        let Some(place) = gate.admit(address.ip()) else { continue };
+        let serving = connection::serve(socket, address, place, Arc::clone(&host));
         host.open.spawn(cut.clone().run_until_cancelled_owned(serving));
     }
     // Whoever comes now is refused, and goes elsewhere.

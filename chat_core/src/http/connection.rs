@@ -1,42 +1,35 @@
 //! One connection: which protocol it speaks, and what its client is allowed.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes, HttpBody},
-    extract::ConnectInfo,
-    http::{Request, Response, StatusCode, Version},
-    response::IntoResponse,
-};
-use hyper::{
-    body::{Frame, Incoming, SizeHint},
-    server::conn::{http1, http2},
-    service::Service as HyperService,
-};
+use axum::{Router, body::Bytes};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service;
 
 use super::{
-    handover::{Offer, PlainConnection, Slot},
-    pace::{Pace, Turn, Turns},
-    stall::STALL,
+    answers::{Answers, Entry},
+    flood::Frames,
+    gate::Place,
+    handover::{Offer, Open, PlainConnection, Slot, Takeover},
+    pace::{Pace, Turns},
+    stall::{STALL, StallGuard},
+    tls,
     wire::Wire,
 };
 
@@ -44,27 +37,40 @@ use super::{
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of the head of a request.
 const HEAD_MAX: usize = 32 * 1024;
-/// Fields of the head of a request.
-const FIELDS_MAX: usize = 64;
 /// Connections whose first request is answered at the same time. What each of them takes meanwhile is many times
 /// what a stream takes later, so that thousands who come at once are let in one after the other.
 pub(super) const CROWD: usize = 256;
-/// How long a connection waits for its turn at most: longer than that only the others' slow answers last.
-const CROWD_WAIT: Duration = Duration::from_secs(3);
 /// How often a silent HTTP/2 client is asked for a sign of life, and how long it may take with that.
 const HTTP2_PING: Duration = Duration::from_secs(30);
+/// Requests of an HTTP/2 connection that are answered at the same time, an event stream being one.
+const HTTP2_STREAMS: u32 = 100;
+/// Requests of an HTTP/2 connection that may be taken back before they were looked at.
+const HTTP2_RESETS: usize = 20;
+/// Streams of an HTTP/2 connection that may break the protocol, before the connection is ended.
+const HTTP2_ERRORS: usize = 100;
+/// Bytes of a body, and of all bodies of a connection, that may come before somebody reads them.
+const HTTP2_WINDOW: u32 = 64 * 1024;
+const HTTP2_WINDOWS: u32 = 512 * 1024;
+/// Bytes of an answer that may wait for its HTTP/2 client.
+const HTTP2_UNSENT: usize = 64 * 1024;
+/// How long an HTTP/2 client that has nothing to ask any more may take to go.
+const HTTP2_GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// Until its protocol is known.
     pub first_bytes: Duration,
-    /// With the head of a request, from its first byte.
+    /// With the head of a request, from its first byte, and with the handshake of TLS.
     pub head: Duration,
+    /// With some more of the body of a request.
+    pub body: Duration,
     /// Until the next request.
     pub idle: Duration,
     /// To take some more of an answer.
     pub stall: Duration,
+    /// Until its first request is looked at, when many have come at once.
+    pub crowd: Duration,
 }
 
 impl Default for Patience {
@@ -72,9 +78,12 @@ impl Default for Patience {
         Self {
             first_bytes: Duration::from_secs(5),
             head: Duration::from_secs(10),
+            body: Duration::from_secs(15),
             // More than the minute for which reverse proxies keep connections by default.
             idle: Duration::from_secs(75),
             stall: STALL,
+            // Longer than that only the others' slow answers last.
+            crowd: Duration::from_secs(3),
         }
     }
 }
@@ -83,6 +92,8 @@ impl Default for Patience {
 pub(super) struct Host {
     /// Answers.
     pub router: Router,
+    /// Shakes hands, unless clients are served in clear text.
+    pub tls: Option<TlsAcceptor>,
     /// The time limits.
     pub patience: Patience,
     /// No more requests after this.
@@ -94,31 +105,83 @@ pub(super) struct Host {
 }
 
 /// Serves a connection until it ends or is handed over.
-pub(super) async fn serve(mut socket: TcpStream, address: SocketAddr, host: Arc<Host>) {
+pub(super) async fn serve(socket: TcpStream, address: SocketAddr, place: Place, host: Arc<Host>) {
     // Without it, small writes wait for acknowledgements.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    let recognised = timeout(host.patience.first_bytes, recognise(&mut socket));
-    let recognised = host.shutdown.run_until_cancelled(recognised).await;
-    let Some(Ok(Ok((protocol, first)))) = recognised else { return };
-    let wire = Wire::new(socket, first, host.patience.stall);
-    let permit = timeout(CROWD_WAIT, Arc::clone(&host.crowd).acquire_owned()).await;
-    let entry = Entry(Arc::new(Mutex::new(permit.ok().and_then(Result::ok))));
-    // Boxed, so that whoever waits up to here takes little.
-    match protocol {
-        Protocol::Http1 => Box::pin(http1(wire, address, &host, entry)).await,
-        Protocol::Http2 => Box::pin(http2(wire, address, &host)).await,
+    let socket = StallGuard::new(socket, host.patience.stall);
+    match &host.tls {
+        None => plain(socket, address, place, &host).await,
+        // Boxed, so that connections in clear text take no more for it.
+        Some(acceptor) => {
+            Box::pin(secure(acceptor, socket, address, &host)).await;
+            drop(place);
+        }
     }
 }
 
-/// The permit of a connection's first request.
-#[derive(Clone, Debug)]
-struct Entry(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+async fn plain(mut socket: StallGuard<TcpStream>, address: SocketAddr, place: Place, host: &Host) {
+    let Some((protocol, first)) = host.recognise(&mut socket).await else { return };
+    let wire = Wire::new(socket, first);
+    let entry = host.let_in().await;
+    // Boxed, so that whoever waits up to here takes little.
+    match protocol {
+        Protocol::Http1 => {
+            let slot = Arc::new(Slot::default());
+            let wire = wire.offered(Arc::clone(&slot));
+            let serving = Box::pin(http1(wire, address, host, entry, Some(slot)));
+            if let Some((taker, wire)) = serving.await {
+                let socket = wire.into_inner().into_inner();
+                taker.take_over(PlainConnection { socket, open: Open::new(place, host.open.token()) });
+            }
+        }
+        Protocol::Http2 => Box::pin(http2(wire, address, host)).await,
+    }
+}
 
-impl Entry {
-    fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+async fn secure(acceptor: &TlsAcceptor, socket: StallGuard<TcpStream>, address: SocketAddr, host: &Host) {
+    let handshake = host.shutdown.run_until_cancelled(host.shake_hands(acceptor, socket)).await;
+    let Some(Some(mut stream)) = handshake else { return };
+    let by_name = match stream.get_ref().1.alpn_protocol() {
+        Some(tls::H2) => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    let Some((protocol, first)) = host.recognise(&mut stream).await else { return };
+    if protocol != by_name {
+        tracing::debug!("a client speaks another protocol than it agreed to");
+        return;
+    }
+    let wire = Wire::new(stream, first);
+    let entry = host.let_in().await;
+    match protocol {
+        Protocol::Http1 => drop(http1(wire, address, host, entry, None).await),
+        Protocol::Http2 => http2(wire, address, host).await,
+    }
+}
+
+impl Host {
+    /// The stream inside TLS, if the client begins and ends its handshake in time.
+    async fn shake_hands(
+        &self,
+        acceptor: &TlsAcceptor,
+        socket: StallGuard<TcpStream>,
+    ) -> Option<TlsStream<StallGuard<TcpStream>>> {
+        timeout(self.patience.first_bytes, socket.get_ref().readable()).await.ok()?.ok()?;
+        let handshake = timeout(self.patience.head, acceptor.accept(socket)).await.ok()?;
+        handshake.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
+    }
+
+    /// The protocol and the bytes that told it, if they come in time.
+    async fn recognise(&self, transport: &mut (impl AsyncRead + Unpin)) -> Option<(Protocol, Bytes)> {
+        let recognised = timeout(self.patience.first_bytes, recognise(transport));
+        self.shutdown.run_until_cancelled(recognised).await?.ok()?.ok()
+    }
+
+    /// Waits until there is room for one more who is new.
+    async fn let_in(&self) -> Entry {
+        let permit = timeout(self.patience.crowd, Arc::clone(&self.crowd).acquire_owned()).await;
+        Entry::new(permit.ok().and_then(Result::ok))
     }
 }
 
@@ -144,15 +207,23 @@ async fn recognise(transport: &mut (impl AsyncRead + Unpin)) -> io::Result<(Prot
     Ok((Protocol::Http2, Bytes::copy_from_slice(&first)))
 }
 
-async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host, entry: Entry) {
-    let (turns, slot) = (Turns::default(), Arc::new(Slot::default()));
+/// Serves HTTP/1.1 until the end, or until the connection is handed over by way of `slot`.
+async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    wire: Wire<T>,
+    address: SocketAddr,
+    host: &Host,
+    entry: Entry,
+    slot: Option<Arc<Slot>>,
+) -> Option<(Box<dyn Takeover>, Wire<T>)> {
+    let turns = Turns::default();
     let mut pace = Pace::new(turns.clone(), host.patience.head, host.patience.idle);
-    let wire = wire.counted(turns.clone()).offered(Arc::clone(&slot));
+    let wire = wire.counted(turns.clone());
     let answers = Answers {
         router: host.router.clone(),
         address,
         turns,
-        offer: Some(Offer::new(Arc::clone(&slot))),
+        offer: slot.clone().map(Offer::new),
+        body_idle: host.patience.body,
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -175,108 +246,71 @@ async fn http1(wire: Wire<TcpStream>, address: SocketAddr, host: &Host, entry: E
         }
         // Who has not sent a whole head by now keeps nobody waiting.
         drop(entry.take());
-        match slot.taker() {
+        match slot.as_ref().and_then(|slot| slot.taker()) {
             Some(taker) => Poll::Ready(Some(taker)),
             None => pace.poll_over(cx).map(|()| None),
         }
     })
     .await;
     // Taken apart without a word to the client: what follows is part of the answer that has begun.
-    if let Some((taker, parts)) = taker.zip(connection.into_parts()) {
-        let socket = parts.io.into_inner().into_inner();
-        taker.take_over(PlainConnection { socket, open: host.open.token() });
-    }
+    let (taker, parts) = taker.zip(connection.into_parts())?;
+    Some((taker, parts.io.into_inner()))
 }
 
-async fn http2(wire: Wire<TcpStream>, address: SocketAddr, host: &Host) {
-    let answers =
-        Answers { router: host.router.clone(), address, turns: Turns::default(), offer: None, entry: None };
+async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    wire: Wire<T>,
+    address: SocketAddr,
+    host: &Host,
+) {
+    let turns = Turns::default();
+    let mut pace = Pace::new(turns.clone(), host.patience.head, host.patience.idle);
+    let wire = wire.metered(Frames::after(HTTP2_PREFACE.len(), turns.clone()));
+    let answers = Answers {
+        router: host.router.clone(),
+        address,
+        turns,
+        offer: None,
+        body_idle: host.patience.body,
+        entry: None,
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_pending_accept_reset_streams(HTTP2_RESETS)
+        .max_local_error_reset_streams(HTTP2_ERRORS)
+        .initial_stream_window_size(HTTP2_WINDOW)
+        .initial_connection_window_size(HTTP2_WINDOWS)
+        .max_send_buf_size(HTTP2_UNSENT)
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING)
         // For WebSockets over HTTP/2 (RFC 8441).
         .enable_connect_protocol()
         .serve_connection(TokioIo::new(wire), answers);
     let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return note(ended),
-        () = host.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    let over = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => pace.poll_over(cx).map(|()| None),
+    });
+    match host.shutdown.run_until_cancelled(over).await {
+        Some(Some(ended)) => note(ended),
+        // Nobody waits for an answer.
+        Some(None) => {
+            connection.as_mut().graceful_shutdown();
+            if let Ok(ended) = timeout(HTTP2_GOODBYE, connection).await {
+                note(ended);
+            }
+        }
+        None => {
+            connection.as_mut().graceful_shutdown();
+            note(connection.await);
+        }
     }
-    note(connection.await);
 }
 
 /// How a connection ended is the client's affair.
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
-    }
-}
-
-/// Answers the requests of one connection.
-struct Answers {
-    router: Router,
-    address: SocketAddr,
-    turns: Turns,
-    /// Made with every request of plain HTTP/1.1.
-    offer: Option<Offer>,
-    /// For the first request.
-    entry: Option<Entry>,
-}
-
-impl HyperService<Request<Incoming>> for Answers {
-    type Response = Response<Answer>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let turn = self.turns.begin();
-        if request.headers().len() > FIELDS_MAX {
-            let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
-            return Box::pin(async { Ok(refused.map(|body| Answer { body, turn })) });
-        }
-        let mut request = request.map(Body::new);
-        let version = request.version();
-        let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(self.address));
-        // An older client takes no chunks.
-        if let Some(offer) = self.offer.clone().filter(|_| version == Version::HTTP_11) {
-            extensions.insert(offer);
-        }
-        let permit = self.entry.as_ref().and_then(Entry::take);
-        let answer = self.router.clone().call(request);
-        Box::pin(async {
-            let answered = answer.await;
-            drop(permit);
-            answered.map(|response| response.map(|body| Answer { body, turn }))
-        })
-    }
-}
-
-/// The body of an answer; the request's turn is over with it.
-struct Answer {
-    body: Body,
-    #[expect(dead_code, reason = "dropped with the body")]
-    turn: Turn,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -17,12 +17,28 @@ use hyper::body::Frame;
 use tokio::net::TcpStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::gate::Place;
+
 /// A socket whose answer has begun: its head and first bytes are written.
 pub struct PlainConnection {
     /// The socket. What the client sends is of no interest any more.
     pub socket: TcpStream,
     /// The connection counts as open, and holds the end of the server up, until this is dropped.
-    pub open: TaskTrackerToken,
+    pub open: Open,
+}
+
+/// A connection that counts as open until this is dropped.
+pub struct Open {
+    #[expect(dead_code, reason = "dropped with the connection")]
+    place: Place,
+    #[expect(dead_code, reason = "dropped with the connection")]
+    token: TaskTrackerToken,
+}
+
+impl Open {
+    pub(super) fn new(place: Place, token: TaskTrackerToken) -> Self {
+        Self { place, token }
+    }
 }
 
 /// Who goes on with a connection.

@@ -1,5 +1,7 @@
 //! Request bodies: JSON, read strictly and checked field by field.
 
+use std::error::Error;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
@@ -9,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::body::TooSlow;
 use crate::{
     api::{Input, Operation},
     problem::{FieldError, Problem},
@@ -32,7 +35,7 @@ where
 /// The bytes of a body that says that it is JSON.
 ///
 /// # Errors
-/// 400, 413 and 415.
+/// 400, 408, 413 and 415.
 pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {
         return Err(Problem::new(
@@ -85,6 +88,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn unread(rejection: BytesRejection) -> Problem {
+    let mut cause = rejection.source();
+    while let Some(error) = cause {
+        if error.is::<TooSlow>() {
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "The body came too slowly.");
+        }
+        cause = error.source();
+    }
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large.")
     } else {

@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -19,10 +19,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 use uuid::{Uuid, fmt::Hyphenated};
 
-use crate::{ids::UserId, problem::Problem};
+use super::cors::{self, Origin};
+use crate::{
+    ids::UserId,
+    problem::Problem,
+    telemetry::{requests::Measured, traces},
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Fields of the head of a request.
+const FIELDS_MAX: usize = 64;
 /// The longest request id taken over from a proxy.
 const REQUEST_ID_MAX: usize = 64;
 /// Headers that a response gets unless it has set its own.
@@ -35,18 +42,20 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 /// Who asked, for the log: known once the token was accepted.
 #[derive(Clone, Default)]
-pub(crate) struct Asker(Arc<OnceLock<UserId>>);
+pub struct Asker(Arc<OnceLock<UserId>>);
 
 impl Asker {
     /// Notes who asked.
-    pub(crate) fn is(&self, user: UserId) {
-        // Proofs build on one another: it may be known already.
-        let _ = self.0.set(user);
+    pub fn is(parts: &Parts, user: UserId) {
+        if let Some(asker) = parts.extensions.get::<Self>() {
+            // Proofs build on one another: it may be known already.
+            let _ = asker.0.set(user);
+        }
     }
 }
 
-/// Puts the layers around all routes, and problems in place of the plain 404 and 405.
-pub fn around(router: Router) -> Router {
+/// Puts the layers around all routes, and problems in place of the plain 404 and 405. Pages of `origins` may call.
+pub fn around(router: Router, origins: &[Origin]) -> Router {
     router
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
@@ -57,19 +66,30 @@ pub fn around(router: Router) -> Router {
             )
         })
         .layer(
-            ServiceBuilder::new().layer(middleware::from_fn(serve)).layer(CatchPanicLayer::custom(panicked)),
+            ServiceBuilder::new()
+                .layer(middleware::from_fn(serve))
+                .option_layer(cors::layer(origins))
+                .layer(CatchPanicLayer::custom(panicked)),
         )
 }
 
 /// One function rather than a layer for each step, because every layer costs each request.
 async fn serve(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let measured = Measured::begin(&request);
     let request_id = request_id(request.headers());
     let span = request_span(&request, &request_id);
     let asker = Asker::default();
     request.extensions_mut().insert(asker.clone());
-    let mut response = next.run(request).instrument(span.clone()).await;
-    span.in_scope(|| log_answer(response.status(), begun.elapsed(), &asker));
+    let answer = async {
+        match refuse_many_fields(&request) {
+            Some(problem) => problem.into_response(),
+            None => next.run(request).await,
+        }
+    };
+    let mut response = answer.instrument(span.clone()).await;
+    measured.end(response.status());
+    span.in_scope(|| log_answer(response.status(), begun.elapsed(), &asker, &span));
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = write_problem(problem, &request_id, response);
     }
@@ -94,8 +114,22 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
+/// What each field costs here, hyper's limit on their bytes does not know.
+fn refuse_many_fields(request: &Request) -> Option<Problem> {
+    (request.headers().len() > FIELDS_MAX).then(|| {
+        Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_many_fields",
+            "The request has too many header fields.",
+        )
+    })
+}
+
 /// The span of a request. Its path holds ids only; query strings are left out, for they can hold tickets.
 fn request_span(request: &Request, request_id: &HeaderValue) -> Span {
+    if traces::are_on() {
+        return traces::request_span(request, request_id.to_str().ok());
+    }
     tracing::info_span!(
         "request",
         method = request.method().as_str(),
@@ -105,7 +139,10 @@ fn request_span(request: &Request, request_id: &HeaderValue) -> Span {
 }
 
 /// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
-fn log_answer(status: StatusCode, latency: Duration, asker: &Asker) {
+fn log_answer(status: StatusCode, latency: Duration, asker: &Asker, span: &Span) {
+    if traces::are_on() {
+        traces::answered(span, status);
+    }
     let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     let user_id = asker.0.get().map(tracing::field::display);
     if status.is_server_error() {
@@ -123,14 +160,6 @@ fn write_problem(mut problem: Problem, request_id: &HeaderValue, response: Respo
     head.headers.extend(body_head.headers);
     head.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
     Response::from_parts(head, body)
-}
-
-/// Ends requests that take longer than `limit` with 503; not for streams.
-pub async fn time_limit(limit: Duration, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable("The request took too long.").into_response(),
-    }
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {

@@ -1,19 +1,29 @@
 //! Listening and serving until the end.
 
-use std::{io, net::ToSocketAddrs, time::Duration};
+use std::{io, net::ToSocketAddrs, sync::Arc, time::Duration};
 
 use axum::Router;
-use serde::Deserialize;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::{accept, connection::Patience, layers::around};
+use super::{
+    accept::{self, Door},
+    client_address::{ForwardedHeader, Networks},
+    connection::Patience,
+    cors::Origin,
+    gate::{Capacity, Gate},
+    layers::around,
+    tls::{Tls, TlsSettings},
+};
+use crate::settings::{self, Problems};
 
 /// Connections that may wait to be accepted; with tokio's 128, thousands at once take many seconds.
 const BACKLOG: u32 = 4096;
 
 /// Where to listen.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenSettings {
     /// An address or a host name.
@@ -24,6 +34,65 @@ pub struct ListenSettings {
     pub admin_port: u16,
     /// How long open requests may take once the server is to end, in seconds.
     pub drain_s: u64,
+    /// Reverse proxies whose word on a client's address counts.
+    pub trusted_proxies: Networks,
+    /// The header in which they give it.
+    pub forwarded_header: ForwardedHeader,
+    /// The certificate for clients; operators are served in clear text.
+    pub tls: TlsSettings,
+    /// The origins whose pages may call.
+    #[serde(deserialize_with = "settings::list")]
+    pub cors_origins: Vec<Origin>,
+}
+
+impl ListenSettings {
+    /// Notes what is wrong with these settings.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.unless(!self.host.is_empty(), "server.host is not set");
+        let apart = self.port == 0 || self.port != self.admin_port;
+        problems.unless(apart, "server.admin_port must be another port than server.port");
+        problems.unless(self.drain_s <= 3600, "server.drain_s must be at most 3600");
+    }
+}
+
+/// What each client is allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// How many connections there may be.
+    pub capacity: Capacity,
+    /// Seconds until the first byte of a connection.
+    pub first_byte_s: u64,
+    /// Seconds for the head of a request.
+    pub head_s: u64,
+    /// Seconds without any more of the body of a request.
+    pub body_idle_s: u64,
+    /// Seconds between two requests of a connection.
+    pub keep_alive_s: u64,
+}
+
+impl ClientLimits {
+    /// Notes what is wrong with these limits.
+    pub fn check(&self, problems: &mut Problems) {
+        for (name, seconds) in [
+            ("first_byte_s", self.first_byte_s),
+            ("head_s", self.head_s),
+            ("body_idle_s", self.body_idle_s),
+            ("keep_alive_s", self.keep_alive_s),
+        ] {
+            let line = format!("limits.{name} must be from 1 to 3600");
+            problems.unless((1..=3600).contains(&seconds), &line);
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            first_bytes: Duration::from_secs(self.first_byte_s),
+            head: Duration::from_secs(self.head_s),
+            body: Duration::from_secs(self.body_idle_s),
+            idle: Duration::from_secs(self.keep_alive_s),
+            ..Patience::default()
+        }
+    }
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
@@ -43,6 +112,10 @@ pub struct Listeners {
     pub clients: TcpListener,
     /// For operators.
     pub operators: TcpListener,
+    tls: Option<Tls>,
+    gate: Arc<Gate>,
+    patience: Patience,
+    origins: Vec<Origin>,
     drain: Duration,
 }
 
@@ -50,9 +123,14 @@ impl Listeners {
     /// Binds both.
     ///
     /// # Errors
-    /// An address that does not exist or is taken.
-    pub fn bind(settings: &ListenSettings) -> io::Result<Self> {
+    /// An address that does not exist or is taken, or a certificate that cannot be used.
+    pub fn bind(settings: &ListenSettings, limits: ClientLimits) -> io::Result<Self> {
+        let proxies = settings.trusted_proxies.clone();
         Ok(Self {
+            tls: Tls::read(&settings.tls)?,
+            gate: Gate::new(within_files(limits.capacity), Box::new(move |address| proxies.contain(address))),
+            patience: limits.patience(),
+            origins: settings.cors_origins.clone(),
             clients: bind(&settings.host, settings.port)?,
             operators: bind(&settings.host, settings.admin_port)?,
             drain: Duration::from_secs(settings.drain_s),
@@ -64,12 +142,13 @@ impl Listeners {
     /// # Errors
     /// None in practice.
     pub async fn serve(self, router: Router, admin: Router, shutdown: CancellationToken) -> io::Result<()> {
+        let Self { clients, operators, tls, gate, patience, origins, drain } = self;
         let drained = CancellationToken::new();
-        let patience = Patience::default();
-        let (router, admin) = (around(router), around(admin));
-        let soon = Duration::from_secs(1);
-        let operators = tokio::spawn(accept::serve(self.operators, admin, patience, drained.clone(), soon));
-        accept::serve(self.clients, router, patience, shutdown, self.drain).await;
+        let (router, admin) = (around(router, &origins), around(admin, &[]));
+        let private = Door { drain: Duration::from_secs(1), ..Door::default() };
+        let operators = tokio::spawn(accept::serve(operators, admin, private, drained.clone()));
+        let public = Door { tls, gate, patience, drain, ..Door::default() };
+        accept::serve(clients, router, public, shutdown).await;
         drained.cancel();
         operators.await.map_err(io::Error::other)
     }
@@ -101,9 +180,24 @@ async fn signal() {
     }
 }
 
+/// Open files that are not clients' connections: the database's, the log, whatever is read.
+const OTHER_FILES: u64 = 256;
+
+/// As many connections as there can be files, at most.
+fn within_files(capacity: Capacity) -> Capacity {
+    let Ok((files, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return capacity };
+    let room = u32::try_from(files.saturating_sub(OTHER_FILES).max(1)).unwrap_or(u32::MAX);
+    if capacity.connections != 0 && capacity.connections <= room {
+        return capacity;
+    }
+    if capacity.connections != 0 {
+        tracing::warn!(connections = room, files, "the limit of open files allows fewer connections");
+    }
+    Capacity { connections: room, ..capacity }
+}
+
 /// Raises the limit of open files to what the system allows: each stream is one.
 pub fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
     if let Err(error) = raised {

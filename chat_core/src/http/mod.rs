@@ -2,8 +2,15 @@
 
 mod accept;
 pub mod answer;
+mod answers;
+mod body;
+pub mod capacity;
+pub mod client_address;
 pub mod coding;
 mod connection;
+pub mod cors;
+mod flood;
+pub mod gate;
 pub mod handover;
 pub mod json;
 pub mod layers;
@@ -13,4 +20,5 @@ pub mod page;
 pub mod path;
 pub mod query;
 pub mod stall;
+pub mod tls;
 mod wire;

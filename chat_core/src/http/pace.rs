@@ -12,8 +12,8 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Where a connection is between its requests; shared by what reads, what answers and what judges, all of them
-/// on one task.
+/// Where a connection is between its requests; shared by what reads, what answers and what judges. With HTTP/1.1 all of
+/// them are on one task, and one request follows the other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns(Arc<Counts>);
 
@@ -21,6 +21,8 @@ pub(super) struct Turns(Arc<Counts>);
 struct Counts {
     /// Beginnings and ends, so that an answer that took no time is noticed as well.
     turns: AtomicU32,
+    /// Requests that are being answered.
+    open: AtomicU32,
     /// Whether something has come since the last of them.
     read: AtomicBool,
 }
@@ -32,11 +34,12 @@ pub(super) struct Turn(Turns);
 impl Turns {
     /// A request begins to be answered.
     pub(super) fn begin(&self) -> Turn {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
         self.turn();
         Turn(self.clone())
     }
 
-    /// Something has been read.
+    /// Something of the head of a request has been read.
     pub(super) fn read(&self) {
         self.0.read.store(true, Ordering::Relaxed);
     }
@@ -48,13 +51,14 @@ impl Turns {
 
     fn phase(&self) -> Phase {
         let turns = self.0.turns.load(Ordering::Relaxed);
-        let answering = !turns.is_multiple_of(2);
+        let answering = self.0.open.load(Ordering::Relaxed) > 0;
         Phase { turns, answering, heading: !answering && self.0.read.load(Ordering::Relaxed) }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
         self.0.turn();
     }
 }

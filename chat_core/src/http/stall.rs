@@ -32,6 +32,11 @@ impl<T> StallGuard<T> {
         Self { inner, patience, stalled: None }
     }
 
+    /// What is guarded.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
     /// What was guarded.
     pub fn into_inner(self) -> T {
         self.inner

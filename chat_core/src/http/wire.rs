@@ -5,29 +5,30 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{handover::Slot, pace::Turns, stall::StallGuard};
+use super::{flood::Frames, handover::Slot, pace::Turns};
 
-/// A transport with what was read of it already, and with its time limits.
+/// A transport with what was read of it already.
 pub(super) struct Wire<T> {
-    transport: StallGuard<T>,
+    transport: T,
     /// Read before the protocol was known.
     first: Bytes,
     /// Told of every read.
     turns: Turns,
+    /// Sees what comes and goes.
+    frames: Option<Frames>,
     /// Told of every flush.
     slot: Option<Arc<Slot>>,
 }
 
 impl<T> Wire<T> {
-    /// `transport`, of which `first` was read; its writes may make no progress for `stall`.
-    pub(super) fn new(transport: T, first: Bytes, stall: Duration) -> Self {
-        Self { transport: StallGuard::new(transport, stall), first, turns: Turns::default(), slot: None }
+    /// `transport`, of which `first` was read.
+    pub(super) fn new(transport: T, first: Bytes) -> Self {
+        Self { transport, first, turns: Turns::default(), frames: None, slot: None }
     }
 
     /// Tells `turns` when something comes.
@@ -35,14 +36,25 @@ impl<T> Wire<T> {
         Self { turns, ..self }
     }
 
+    /// Ends with an error when `frames` does.
+    pub(super) fn metered(self, frames: Frames) -> Self {
+        Self { frames: Some(frames), ..self }
+    }
+
     /// Ready to be handed over by way of `slot`.
     pub(super) fn offered(self, slot: Arc<Slot>) -> Self {
         Self { slot: Some(slot), ..self }
     }
 
+    fn wrote(&mut self, wrote: &Poll<io::Result<usize>>) {
+        if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, wrote) {
+            frames.wrote(*bytes);
+        }
+    }
+
     /// The transport alone.
     pub(super) fn into_inner(self) -> T {
-        self.transport.into_inner()
+        self.transport
     }
 }
 
@@ -52,6 +64,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = if self.first.is_empty() {
             Pin::new(&mut self.transport).poll_read(cx, buffer)
         } else {
@@ -62,13 +75,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         if read.is_ready() {
             self.turns.read();
         }
+        if let Some(frames) = &mut self.frames {
+            frames.read(&buffer.filled()[before..])?;
+        }
         read
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write(cx, bytes)
+        let wrote = Pin::new(&mut self.transport).poll_write(cx, bytes);
+        self.wrote(&wrote);
+        wrote
     }
 
     fn poll_write_vectored(
@@ -76,7 +94,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
+        let wrote = Pin::new(&mut self.transport).poll_write_vectored(cx, slices);
+        self.wrote(&wrote);
+        wrote
     }
 
     fn is_write_vectored(&self) -> bool {

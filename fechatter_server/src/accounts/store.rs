@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::types::AccountLine;
-use crate::{error::Error, users, workspaces::people};
+use crate::{error::Error, workspaces::people};
 
 /// All accounts, oldest first.
 pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<AccountLine>> {
@@ -123,7 +123,7 @@ pub(crate) async fn delete_own(
     .fetch_one(&mut *tx)
     .await?;
     if !unchanged {
-        return Err(users::store::wrong_password());
+        return Err(Error::WrongPassword);
     }
     let ended = erase(&mut tx, user, now).await?;
     tx.commit().await?;

@@ -1,15 +1,17 @@
 //! The device that a session is opened from.
 
-use std::{
-    convert::Infallible,
-    net::{IpAddr, SocketAddr},
-};
+use std::convert::Infallible;
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::FromRequestParts,
     http::{header, request::Parts},
 };
-use chat_core::api::{Input, Operation};
+use chat_core::{
+    api::{Input, Operation},
+    http::client_address::ClientAddress,
+};
+
+use crate::state::AppState;
 
 /// The longest `User-Agent` that is kept, in characters.
 const USER_AGENT_MAX: usize = 256;
@@ -18,20 +20,19 @@ const USER_AGENT_MAX: usize = 256;
 pub struct Device {
     /// `User-Agent`, cut.
     pub(super) user_agent: Option<String>,
-    /// The peer's address.
-    pub(super) ip: Option<IpAddr>,
+    /// Where it is.
+    pub(super) address: ClientAddress,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Device {
+impl FromRequestParts<AppState> for Device {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
         let user_agent = parts
             .headers
             .get(header::USER_AGENT)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).chars().take(USER_AGENT_MAX).collect());
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self { user_agent, ip: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()) })
+        Ok(Self { user_agent, address: state.limits.gate.locate(parts) })
     }
 }
 

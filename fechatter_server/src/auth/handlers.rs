@@ -12,19 +12,26 @@ use chat_core::{
     store::Snapshot,
 };
 use chrono::TimeDelta;
+use secrecy::SecretString;
 
 use super::{
+    attempts,
     device::Device,
     passwords::Verified,
     rotation::RefreshToken,
     store::{self, Proven},
     types::{Account, NewSession, Refresh, SessionInPath, SessionList, SignIn, SignUp, SignedIn},
 };
-use crate::{error::Error, state::AppState};
+use crate::{
+    error::Error,
+    limits::{AsksWithoutToken, OffersPassword, SignsUp, Visitor},
+    state::AppState,
+};
 
 /// Opens an account, and a session.
 pub async fn sign_up(
     State(state): State<AppState>,
+    _: Visitor<SignsUp>,
     device: Device,
     Json(body): Json<SignUp>,
 ) -> Result<Created<SignedIn>, Error> {
@@ -38,18 +45,24 @@ pub async fn sign_up(
 /// Opens a session.
 pub async fn sign_in(
     State(state): State<AppState>,
+    visitor: Visitor<OffersPassword>,
     device: Device,
     Json(body): Json<SignIn>,
 ) -> Result<Found<SignedIn>, Error> {
-    let proven = prove(&state, body).await?;
-    let session = NewSession::new(&state.settings.auth, device, state.clock.now());
-    let account = store::open_session(&state.pool, &proven, &session).await?;
-    signed_in(&state, account, session.id, &session.refresh_token).map(Found)
+    let email = body.email.to_lowercase();
+    let signing_in = async {
+        let proven = prove(&state, &email, body.password).await?;
+        let session = NewSession::new(&state.settings.auth, device, state.clock.now());
+        let account = store::open_session(&state.pool, &proven, &session).await?;
+        signed_in(&state, account, session.id, &session.refresh_token).map(Found)
+    };
+    attempts::count(&state, &email, visitor.address, signing_in).await
 }
 
 /// Trades a refresh token for the next pair.
 pub async fn refresh(
     State(state): State<AppState>,
+    _: Visitor<AsksWithoutToken>,
     Json(body): Json<Refresh>,
 ) -> Result<Found<SignedIn>, Error> {
     let presented = RefreshToken::parse(&body.refresh_token).ok_or(Error::RefreshRefused)?;
@@ -100,17 +113,18 @@ async fn end(state: &AppState, caller: Caller, session: SessionId) -> Result<Don
     Ok(Done)
 }
 
-/// Whose address and password these are. An unknown address takes as long, and ends the same.
-async fn prove(state: &AppState, body: SignIn) -> Result<Proven, Error> {
-    let Some((user_id, password_hash)) = store::password_hash_of(&state.pool, &body.email).await? else {
-        state.passwords.verify_nobody(body.password).await?;
+/// Whose address, in lower case, and password these are. An unknown address, and one whose account is suspended, takes
+/// as long and ends the same.
+async fn prove(state: &AppState, email: &str, password: SecretString) -> Result<Proven, Error> {
+    let Some((user_id, password_hash)) = store::password_hash_of(&state.pool, email).await? else {
+        state.passwords.verify_nobody(password).await?;
         return Err(Error::SignInRefused);
     };
-    let renewed_hash = match state.passwords.verify(body.password.clone(), password_hash.clone()).await? {
+    let renewed_hash = match state.passwords.verify(password.clone(), password_hash.clone()).await? {
         Verified::No => return Err(Error::SignInRefused),
         Verified::Yes => None,
         // It can wait for the next sign-in when there is too much to do.
-        Verified::YesRehash => state.passwords.hash(body.password).await.ok(),
+        Verified::YesRehash => state.passwords.hash(password).await.ok(),
     };
     Ok(Proven { user_id, password_hash, renewed_hash })
 }

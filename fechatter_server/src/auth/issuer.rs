@@ -1,78 +1,100 @@
-//! Signs access tokens, and makes the keys for it.
+//! Signs access tokens.
 
-use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
-};
+pub mod key_files;
 
-use anyhow::{Context, anyhow, ensure};
-use aws_lc_rs::{
-    encoding::AsDer,
-    signature::{Ed25519KeyPair, KeyPair},
-};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context;
 use chat_core::{
     ids::{SessionId, UserId},
-    token::{Claims, TOKEN_TYPE, TokenNames, key_id},
+    token::{Claims, TOKEN_TYPE, TokenNames},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use pem::Pem;
 use uuid::Uuid;
 
+pub use self::key_files::make_key_files;
+use self::key_files::{KeyRing, SigningKey};
 use crate::{config::AuthSettings, error::Error};
 
-/// The permissions of everybody but a file's owner.
-const OTHERS: u32 = 0o077;
-
-/// Holds the private key.
+/// Holds the private keys, which may be replaced while it is used.
 pub struct Issuer {
-    key: EncodingKey,
-    public_key: Vec<u8>,
-    header: Header,
+    signers: RwLock<Arc<Signers>>,
     names: TokenNames,
     life: TimeDelta,
+    new_key_delay: TimeDelta,
+}
+
+/// The newest key, and the one that signs until every server knows it.
+struct Signers {
+    newest: Signer,
+    newest_from: DateTime<Utc>,
+    before: Option<Signer>,
+}
+
+#[derive(Clone)]
+struct Signer {
+    key: EncodingKey,
+    header: Header,
+}
+
+impl Signer {
+    fn new(key: &SigningKey) -> Self {
+        let header =
+            Header { typ: Some(TOKEN_TYPE.to_owned()), kid: Some(key.id()), ..Header::new(Algorithm::EdDSA) };
+        Self { key: EncodingKey::from_ed_der(&key.pkcs8), header }
+    }
+}
+
+impl Signers {
+    fn at(&self, now: DateTime<Utc>) -> &Signer {
+        match &self.before {
+            Some(before) if now < self.newest_from => before,
+            _ => &self.newest,
+        }
+    }
 }
 
 impl Issuer {
-    /// An issuer with the key file that the settings name.
+    /// An issuer with the key files that the settings name.
     ///
     /// # Errors
-    /// A file that is not set, cannot be read, can be read by others, or holds no Ed25519 key.
+    /// What [`KeyRing::read`] finds.
     pub fn from_settings(settings: &AuthSettings) -> anyhow::Result<Self> {
-        let path = &settings.private_key_file;
-        ensure!(
-            !path.as_os_str().is_empty(),
-            "auth.private_key_file is not set: name an Ed25519 key in PEM (PKCS#8), \
-             as `openssl genpkey -algorithm ed25519` makes it"
-        );
-        let (pkcs8, pair) = read_private_key(path)?;
-        let public_key = pair.public_key().as_ref().to_vec();
-        let header = Header {
-            typ: Some(TOKEN_TYPE.to_owned()),
-            kid: Some(key_id(&public_key)),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        Self::new(&KeyRing::read(settings)?, settings)
+    }
+
+    /// An issuer with the keys of a ring.
+    pub(crate) fn new(ring: &KeyRing, settings: &AuthSettings) -> anyhow::Result<Self> {
+        let signers = signers(ring, ring.newest_signs_from(settings))?;
         Ok(Self {
-            key: EncodingKey::from_ed_der(&pkcs8),
-            public_key,
-            header,
+            signers: RwLock::new(Arc::new(signers)),
             names: settings.tokens.clone(),
-            life: TimeDelta::minutes(i64::from(settings.access_token_minutes)),
+            life: settings.access_token_life(),
+            new_key_delay: settings.new_key_delay(),
         })
     }
 
-    /// The public half: 32 bytes.
-    #[must_use]
-    pub fn public_key(&self) -> &[u8] {
-        &self.public_key
+    /// Takes a ring in place of the one that it has. A key that it has not seen before signs after the delay, counted
+    /// from now: a file that was copied may be older than its arrival.
+    pub(crate) fn replace_keys(&self, ring: &KeyRing, now: DateTime<Utc>) -> anyhow::Result<()> {
+        let mut current = self.signers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = signers(ring, current.newest_from)?;
+        if next.newest.header.kid != current.newest.header.kid {
+            next.newest_from = now + self.new_key_delay;
+            let signing = current.at(now);
+            if ring.signing.iter().any(|key| Some(key.id()) == signing.header.kid) {
+                next.before = Some(signing.clone());
+            }
+        }
+        *current = Arc::new(next);
+        Ok(())
     }
 
     /// A token for this session, and its end.
     ///
     /// # Errors
-    /// None in practice: the key was checked at the start.
+    /// None in practice: the key was checked when it was read.
     pub fn issue(
         &self,
         user: UserId,
@@ -89,107 +111,85 @@ impl Issuer {
             exp: expires_at.timestamp(),
             jti: Uuid::now_v7(),
         };
-        let token = jsonwebtoken::encode(&self.header, &claims, &self.key)
+        let signers = Arc::clone(&self.signers.read().unwrap_or_else(PoisonError::into_inner));
+        let Signer { key, header } = signers.at(now);
+        let token = jsonwebtoken::encode(header, &claims, key)
             .map_err(|error| Error::Internal(format!("a token could not be signed: {error}")))?;
         Ok((token, DateTime::from_timestamp(claims.exp, 0).unwrap_or(expires_at)))
     }
 }
 
-/// Makes a pair of keys in `dir`, `signing.pem` and `verifying.pem`, unless they are there; answers where.
-///
-/// # Errors
-/// A folder or file that cannot be made, or a signing key that is there but of no use.
-pub fn make_key_files(dir: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let (private, public) = (dir.join("signing.pem"), dir.join("verifying.pem"));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot make the folder {}", dir.display()))?;
-    if !private.try_exists()? {
-        let pair = Ed25519KeyPair::generate().map_err(|_| anyhow!("an Ed25519 key could not be made"))?;
-        let pkcs8 = pair.to_pkcs8v1().map_err(|_| anyhow!("an Ed25519 key could not be written"))?;
-        write_whole(&private, &Pem::new("PRIVATE KEY", pkcs8.as_ref()), 0o600)?;
-    }
-    if !public.try_exists()? {
-        let (_, pair) = read_private_key(&private)?;
-        let spki = pair.public_key().as_der().map_err(|_| anyhow!("an Ed25519 key could not be written"))?;
-        write_whole(&public, &Pem::new("PUBLIC KEY", spki.as_ref()), 0o644)?;
-    }
-    Ok((private, public))
-}
-
-/// The key in PKCS#8, and read.
-fn read_private_key(path: &Path) -> anyhow::Result<(Vec<u8>, Ed25519KeyPair)> {
-    let shown = path.display();
-    let unreadable = || format!("cannot read the signing key {shown}");
-    let mode = fs::metadata(path).with_context(unreadable)?.permissions().mode();
-    ensure!(
-        mode & OTHERS == 0,
-        "the signing key {shown} is open to others than its owner (mode {:o}): chmod 600 it",
-        mode & 0o777
-    );
-    let text = fs::read_to_string(path).with_context(unreadable)?;
-    let malformed = || anyhow!("the signing key {shown} is not an Ed25519 key in PEM (PKCS#8)");
-    let block = pem::parse(text).map_err(|_| malformed())?;
-    let pair = Ed25519KeyPair::from_pkcs8(block.contents()).map_err(|_| malformed())?;
-    Ok((block.into_contents(), pair))
-}
-
-/// Writes a file that is either there whole, with its mode, or not at all.
-fn write_whole(path: &Path, pem: &Pem, mode: u32) -> anyhow::Result<()> {
-    let draft = path.with_extension(format!("{}.tmp", Uuid::now_v7()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        // The mode given above is cut by the umask.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(pem::encode(pem).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {
-        // Nothing to tell when it was never made.
-        let _ = fs::remove_file(&draft);
-    })
+fn signers(ring: &KeyRing, newest_from: DateTime<Utc>) -> anyhow::Result<Signers> {
+    let mut keys = ring.signing.iter().rev().map(Signer::new);
+    let newest = keys.next().context("a file of keys holds one")?;
+    Ok(Signers { newest, newest_from, before: keys.next() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        os::unix::fs::PermissionsExt,
+        path::{Path, PathBuf},
+    };
+
     use chat_core::token::TokenVerifier;
 
-    use super::*;
+    use super::{
+        key_files::{Pruned, prune, rotate},
+        *,
+    };
     use crate::config::{DEFAULTS, Settings};
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
 
     fn settings() -> Result<AuthSettings, Box<dyn std::error::Error>> {
         let settings: Settings = chat_core::settings::read(DEFAULTS, None, "FECHATTER_TEST_OF_KEYS")?;
         Ok(settings.auth)
     }
 
-    #[test]
-    fn keys_are_made_once_and_sign_what_their_public_half_verifies() -> Result<(), Box<dyn std::error::Error>>
-    {
+    /// A folder with keys, and the settings that name them.
+    fn keys() -> Result<(PathBuf, AuthSettings), Box<dyn std::error::Error>> {
         let dir = std::env::temp_dir().join(format!("fechatter-keys-{}", Uuid::now_v7()));
-        let (private, public) = make_key_files(&dir)?;
-        assert_eq!(fs::metadata(&dir)?.permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(&private)?.permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(&public)?.permissions().mode() & 0o777, 0o644);
+        let (private_key_file, public_key_file) = make_key_files(&dir)?;
+        Ok((dir, AuthSettings { private_key_file, public_key_file, ..settings()? }))
+    }
+
+    fn mode(path: &Path) -> std::io::Result<u32> {
+        Ok(fs::metadata(path)?.permissions().mode() & 0o777)
+    }
+
+    fn changed_at(auth: &AuthSettings) -> anyhow::Result<DateTime<Utc>> {
+        Ok(KeyRing::read(auth)?.changed_at)
+    }
+
+    /// The id of the key that signs at a time.
+    fn signs(issuer: &Issuer, now: DateTime<Utc>) -> Option<String> {
+        let (token, _) = issuer.issue(UserId::new(), SessionId::new(), now).ok()?;
+        jsonwebtoken::decode_header(token).ok()?.kid
+    }
+
+    #[test]
+    fn keys_are_made_once_and_sign_what_their_public_half_verifies() -> Outcome {
+        let (dir, auth) = keys()?;
+        let (private, public) = (&auth.private_key_file, &auth.public_key_file);
+        assert_eq!((mode(&dir)?, mode(private)?, mode(public)?), (0o700, 0o600, 0o644));
         assert_eq!(fs::read_dir(&dir)?.count(), 2);
 
-        let auth = AuthSettings { private_key_file: private.clone(), ..settings()? };
         let now = DateTime::from_timestamp(1_800_000_000, 0).ok_or("no time")?;
         let (user, session) = (UserId::new(), SessionId::new());
         let (token, expires_at) = Issuer::from_settings(&auth)?.issue(user, session, now)?;
-        let claims =
-            TokenVerifier::from_file(&public, &auth.tokens)?.verify(&token, now).ok_or("not verified")?;
+        let verifier = TokenVerifier::from_file(public, &auth.tokens)?;
+        let claims = verifier.verify(&token, now).ok_or("not verified")?.claims;
         assert_eq!((claims.sub, claims.sid, claims.exp), (user, session, expires_at.timestamp()));
 
-        let before = fs::read_to_string(&private)?;
-        fs::remove_file(&public)?;
+        let before = fs::read_to_string(private)?;
+        fs::remove_file(public)?;
         make_key_files(&dir)?;
-        assert_eq!(fs::read_to_string(&private)?, before);
-        assert!(TokenVerifier::from_file(&public, &auth.tokens)?.verify(&token, now).is_some());
+        assert_eq!(fs::read_to_string(private)?, before);
+        assert!(TokenVerifier::from_file(public, &auth.tokens)?.verify(&token, now).is_some());
 
-        fs::set_permissions(&private, fs::Permissions::from_mode(0o640))?;
+        fs::set_permissions(private, fs::Permissions::from_mode(0o640))?;
         let refused = Issuer::from_settings(&auth).err().ok_or("accepted")?.to_string();
         assert!(refused.contains("mode 640"), "{refused}");
         fs::remove_dir_all(&dir)?;
@@ -197,9 +197,84 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_set_is_said_so() -> Result<(), Box<dyn std::error::Error>> {
+    fn a_key_that_is_not_set_is_said_so() -> Outcome {
         let refused = Issuer::from_settings(&settings()?).err().ok_or("accepted")?.to_string();
         assert!(refused.starts_with("auth.private_key_file is not set"), "{refused}");
+        Ok(())
+    }
+
+    #[test]
+    fn keys_that_do_not_belong_together_are_refused() -> Outcome {
+        let ((dir, auth), (another, other)) = (keys()?, keys()?);
+        let mixed = AuthSettings { public_key_file: other.public_key_file, ..auth };
+        let refused = KeyRing::read(&mixed).err().ok_or("accepted")?.to_string();
+        assert!(refused.contains("public half"), "{refused}");
+        fs::remove_dir_all(&dir)?;
+        fs::remove_dir_all(&another)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_new_key_signs_after_the_delay_and_the_last_one_verifies_until_its_tokens_end() -> Outcome {
+        let (dir, auth) = keys()?;
+        fs::set_permissions(&auth.public_key_file, fs::Permissions::from_mode(0o640))?;
+        let issuer = Issuer::from_settings(&auth)?;
+        let first = signs(&issuer, changed_at(&auth)?).ok_or("no key")?;
+        assert_eq!(prune(&auth, false, changed_at(&auth)?)?, Pruned::Nothing);
+
+        let second = rotate(&auth, changed_at(&auth)?)?;
+        assert_eq!((mode(&auth.private_key_file)?, mode(&auth.public_key_file)?), (0o600, 0o640));
+        let now = changed_at(&auth)?;
+        let delay = auth.new_key_delay();
+        let moment = TimeDelta::seconds(1);
+        // Whether a server saw the change or started after it.
+        issuer.replace_keys(&KeyRing::read(&auth)?, now)?;
+        for issuer in [&issuer, &Issuer::from_settings(&auth)?] {
+            assert_eq!(signs(issuer, now + delay - moment).as_ref(), Some(&first));
+            assert_eq!(signs(issuer, now + delay).as_ref(), Some(&second));
+        }
+        // Seen again, it does not wait again.
+        issuer.replace_keys(&KeyRing::read(&auth)?, now + delay - moment)?;
+        assert_eq!(signs(&issuer, now + delay).as_ref(), Some(&second));
+
+        let refused = rotate(&auth, now + delay - moment).err().ok_or("rotated")?.to_string();
+        assert!(refused.contains("last rotation"), "{refused}");
+        let due = KeyRing::read(&auth)?.others_end_at(&auth);
+        assert!(due > now + delay + auth.access_token_life() + TimeDelta::seconds(30));
+        assert_eq!(prune(&auth, false, due - moment)?, Pruned::NotBefore(due));
+        assert_eq!(KeyRing::read(&auth)?.verifying.len(), 2);
+        assert_eq!(prune(&auth, false, due)?, Pruned::Keys(1));
+        let ring = KeyRing::read(&auth)?;
+        assert_eq!((ring.signing.len(), ring.verifying.len()), (1, 1));
+        assert_eq!(ring.signing[0].id(), second);
+        assert_eq!(fs::read_dir(&dir)?.count(), 2, "no drafts are left");
+        fs::remove_dir_all(&dir)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_crash_between_the_two_files_does_no_harm() -> Outcome {
+        let (dir, auth) = keys()?;
+        let before = fs::read(&auth.private_key_file)?;
+        rotate(&auth, changed_at(&auth)?)?;
+        let rotated = fs::read(&auth.public_key_file)?;
+        // As if it had come no further than the public file.
+        fs::write(&auth.private_key_file, &before)?;
+        let issuer = Issuer::from_settings(&auth)?;
+        assert_eq!(KeyRing::read(&auth)?.verifying.len(), 2);
+        let first = signs(&issuer, changed_at(&auth)?);
+        let third = rotate(&auth, changed_at(&auth)?)?;
+        assert_eq!(KeyRing::read(&auth)?.verifying.len(), 3);
+        assert_eq!(prune(&auth, true, changed_at(&auth)?)?, Pruned::Keys(2));
+
+        // As if the prune had come no further than the private file.
+        fs::write(&auth.public_key_file, [fs::read(&auth.public_key_file)?, rotated].concat())?;
+        let issuer = Issuer::from_settings(&auth)?;
+        assert_eq!(signs(&issuer, changed_at(&auth)?).as_ref(), Some(&third));
+        assert_ne!(first.as_ref(), Some(&third));
+        let due = KeyRing::read(&auth)?.others_end_at(&auth);
+        assert_eq!(prune(&auth, false, due)?, Pruned::Keys(2));
+        fs::remove_dir_all(&dir)?;
         Ok(())
     }
 }

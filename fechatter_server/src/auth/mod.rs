@@ -1,5 +1,6 @@
 //! The way in: accounts, sessions and their tokens.
 
+pub(crate) mod attempts;
 pub mod device;
 pub mod handlers;
 pub mod issuer;

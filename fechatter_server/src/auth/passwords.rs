@@ -7,6 +7,7 @@ use argon2::{
     Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
     password_hash::{Error as HashError, phc::PasswordHash},
 };
+use chat_core::telemetry::metrics::{Refusal, refused};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -79,7 +80,9 @@ pub enum Verified {
 pub struct Passwords {
     argon2: Argon2<'static>,
     cores: Arc<Semaphore>,
+    cores_size: usize,
     queue: Semaphore,
+    queue_size: usize,
     patience: Duration,
 }
 
@@ -93,11 +96,14 @@ impl Passwords {
             Params::new(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes, None)
                 .map_err(|error| anyhow::anyhow!("{error}"))
                 .context("auth.argon2_memory_kib, auth.argon2_passes or auth.argon2_lanes is out of range")?;
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores_size = thread::available_parallelism().map_or(1, usize::from);
+        let queue_size = settings.hashing_queue.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            cores: Arc::new(Semaphore::new(cores)),
-            queue: Semaphore::new(settings.hashing_queue.min(Semaphore::MAX_PERMITS)),
+            cores: Arc::new(Semaphore::new(cores_size)),
+            cores_size,
+            queue: Semaphore::new(queue_size),
+            queue_size,
             patience: Duration::from_millis(settings.hashing_wait_ms),
         })
     }
@@ -136,6 +142,12 @@ impl Passwords {
         self.hash(password).await.map(drop)
     }
 
+    /// How many passwords are being hashed, and how many wait.
+    pub(crate) fn at_work(&self) -> (usize, usize) {
+        let waiting = self.queue_size.saturating_sub(self.queue.available_permits());
+        (self.cores_size.saturating_sub(self.cores.available_permits()), waiting)
+    }
+
     fn is_of_today(&self, hash: &PasswordHash) -> bool {
         let ours = self.argon2.params();
         let same_cost = Params::try_from(hash).is_ok_and(|theirs| {
@@ -149,11 +161,15 @@ impl Passwords {
 
     /// Runs `work` on a blocking thread once a core is free. The core stays taken until the work is done,
     /// even when nobody waits for it any more.
+    #[tracing::instrument(level = "debug", name = "hash_password", skip_all)]
     async fn on_a_core<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let busy = || Error::Busy("Too many people are signing in at the moment.");
+        let busy = || {
+            refused(Refusal::Passwords);
+            Error::Busy("Too many people are signing in at the moment.")
+        };
         let core = if let Ok(core) = Arc::clone(&self.cores).try_acquire_owned() {
             core
         } else {

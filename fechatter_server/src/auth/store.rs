@@ -7,6 +7,7 @@ use chat_core::{
     user::UserStatus,
 };
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
 use super::{
@@ -70,15 +71,34 @@ async fn insert_account(
     Err(Error::Conflict(Conflict::UsernameTaken))
 }
 
-/// The person with this address, and the hash of their password.
+/// The person with this address who may sign in, and the hash of their password.
 pub(super) async fn password_hash_of(pool: &PgPool, email: &str) -> sqlx::Result<Option<(UserId, String)>> {
     let row = sqlx::query!(
-        r#"select id as "id: UserId", password_hash as "password_hash!" from users where lower(email) = lower($1)"#,
+        r#"
+        select id as "id: UserId", password_hash as "password_hash!" from users
+        where lower(email) = lower($1) and status = 'Active'
+        "#,
         email,
     )
     .fetch_optional(pool)
     .await?;
     Ok(row.map(|row| (row.id, row.password_hash)))
+}
+
+/// Whether a session of the account with this address was opened from this network.
+pub(super) async fn knows(pool: &PgPool, email: &str, network: IpNet) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from users u join sessions s on s.user_id = u.id
+            where lower(u.email) = lower($1) and s.ip <<= $2::text::inet
+        ) as "known!"
+        "#,
+        email,
+        network.to_string(),
+    )
+    .fetch_one(pool)
+    .await
 }
 
 /// Somebody whose password was right.
@@ -144,7 +164,7 @@ async fn insert_session(
         password_hash,
         &session.refresh_token.current.hash(),
         session.user_agent,
-        session.ip.map(|ip| ip.to_string()),
+        session.address.ip().to_string(),
         session.now,
         session.expires_at,
         &session.refresh_token.family.hash(),

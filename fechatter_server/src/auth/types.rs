@@ -1,9 +1,7 @@
 //! What is sent and shown of accounts and sessions.
 
-use std::net::IpAddr;
-
 use chat_core::{
-    http::path::PathPart,
+    http::{client_address::ClientAddress, path::PathPart},
     ids::{SessionId, UserId},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -177,7 +175,7 @@ pub(crate) struct NewSession {
     pub(super) id: SessionId,
     pub(super) refresh_token: RefreshToken,
     pub(super) user_agent: Option<String>,
-    pub(super) ip: Option<IpAddr>,
+    pub(super) address: ClientAddress,
     pub(super) now: DateTime<Utc>,
     pub(super) expires_at: DateTime<Utc>,
     /// How many sessions its person may have, this one among them.
@@ -190,7 +188,7 @@ impl NewSession {
             id: SessionId::new(),
             refresh_token: RefreshToken::random(),
             user_agent: device.user_agent,
-            ip: device.ip,
+            address: device.address,
             now,
             expires_at: now + TimeDelta::days(settings.session_days.into()),
             most: settings.sessions_per_person.into(),

@@ -19,11 +19,7 @@ pub(super) async fn begin_alone(pool: &PgPool) -> sqlx::Result<Option<Transactio
 
 /// Partitions for the next two million events.
 pub(super) async fn make_room_for_events(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!(
-        "select make_event_partition(last_value + n * event_partition_size()) from events_id_seq, generate_series(0, 2) n"
-    )
-    .fetch_all(connection)
-    .await?;
+    sqlx::query!("select make_room_for_events()").execute(connection).await?;
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use crate::{
     access::{ChatClaim, ChatPermit, ReadChat, SendTo},
     error::Error,
     idempotency::types::IdempotencyKey,
+    limits::SendAllowance,
     state::AppState,
 };
 
@@ -45,6 +46,7 @@ pub async fn list(
 /// Sends a message: 201 once it is durable, 200 when it was sent before.
 pub async fn send(
     State(state): State<AppState>,
+    _: SendAllowance,
     claim: ChatClaim<SendTo>,
     key: IdempotencyKey,
     Json(draft): Json<SendMessage>,

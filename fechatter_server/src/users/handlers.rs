@@ -10,11 +10,19 @@ use chat_core::{
     },
 };
 
+use secrecy::SecretString;
+
 use super::{
     store,
     types::{ChangePassword, DeleteMe, Me, PersonInPath, Profile, UpdateMe},
 };
-use crate::{accounts, auth::passwords::Verified, error::Error, state::AppState};
+use crate::{
+    accounts,
+    auth::{attempts, passwords::Verified},
+    error::Error,
+    limits::{OffersPassword, Visitor},
+    state::AppState,
+};
 
 /// One's own profile.
 pub async fn me(State(state): State<AppState>, caller: Caller) -> Result<Found<Me>, Error> {
@@ -34,15 +42,17 @@ pub async fn update_me(
 pub async fn change_password(
     State(state): State<AppState>,
     caller: Caller,
+    visitor: Visitor<OffersPassword>,
     Json(body): Json<ChangePassword>,
 ) -> Result<Done, Error> {
     let (email, present) = store::password_hash(&state.pool, caller).await?;
     body.judge(&state.settings.auth, &email)?;
-    if state.passwords.verify(body.current_password, present.clone()).await? == Verified::No {
-        return Err(store::wrong_password());
-    }
-    let next = state.passwords.hash(body.new_password).await?;
-    let ended = store::change_password(&state.pool, caller, &present, &next, state.clock.now()).await?;
+    let changing = async {
+        compare(&state, body.current_password, &present).await?;
+        let next = state.passwords.hash(body.new_password).await?;
+        store::change_password(&state.pool, caller, &present, &next, state.clock.now()).await
+    };
+    let ended = attempts::count(&state, &email.to_lowercase(), visitor.address, changing).await?;
     for session in ended {
         state.authenticator.forget(session);
     }
@@ -53,17 +63,27 @@ pub async fn change_password(
 pub async fn delete_me(
     State(state): State<AppState>,
     caller: Caller,
+    visitor: Visitor<OffersPassword>,
     Json(body): Json<DeleteMe>,
 ) -> Result<Done, Error> {
-    let (_, present) = store::password_hash(&state.pool, caller).await?;
-    if state.passwords.verify(body.password, present.clone()).await? == Verified::No {
-        return Err(store::wrong_password());
-    }
-    let ended = accounts::store::delete_own(&state.pool, caller, &present, state.clock.now()).await?;
+    let (email, present) = store::password_hash(&state.pool, caller).await?;
+    let deleting = async {
+        compare(&state, body.password, &present).await?;
+        accounts::store::delete_own(&state.pool, caller, &present, state.clock.now()).await
+    };
+    let ended = attempts::count(&state, &email.to_lowercase(), visitor.address, deleting).await?;
     for session in ended {
         state.authenticator.forget(session);
     }
     Ok(Done)
+}
+
+/// Refuses a password that is not the caller's.
+async fn compare(state: &AppState, password: SecretString, hash: &str) -> Result<(), Error> {
+    match state.passwords.verify(password, hash.to_owned()).await? {
+        Verified::Yes | Verified::YesRehash => Ok(()),
+        Verified::No => Err(Error::WrongPassword),
+    }
 }
 
 /// The profile of somebody one shares a workspace with.

@@ -14,11 +14,6 @@ use crate::{
     error::{Conflict, Error},
 };
 
-/// The present password was not the right one.
-pub(crate) fn wrong_password() -> Error {
-    Error::Forbidden("The current password is wrong.")
-}
-
 /// The caller's own profile.
 pub(super) async fn me(pool: &PgPool, caller: Caller) -> Result<Me, Error> {
     let me = sqlx::query_as!(
@@ -115,7 +110,7 @@ pub(super) async fn change_password(
     .await?;
     // It was changed meanwhile, by somebody who knew it too.
     if changed.rows_affected() != 1 {
-        return Err(wrong_password());
+        return Err(Error::WrongPassword);
     }
     let ended = auth::store::revoke_others(&mut tx, caller, now).await?;
     tx.commit().await?;

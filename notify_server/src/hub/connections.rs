@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
-use chat_core::{event::Position, ids::UserId};
+use chat_core::{event::Position, ids::UserId, token::KeyMark};
 use chrono::{DateTime, Utc};
 use tokio::{task::yield_now, time::Instant};
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     directory::Ending,
     frame::{Chunk, Frame},
+    metrics::STREAMS,
     reason::{Bye, Reset},
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Connections {
     fresh: Vec<Arc<Connection>>,
     /// People of whom a connection overflowed in this batch.
     overflowed: Vec<UserId>,
+    /// Frames put into queues in this batch.
+    delivered: u64,
 }
 
 impl Connections {
@@ -48,13 +51,18 @@ impl Connections {
     pub(super) fn deliver(&mut self, user: UserId, id: i64, frame: &Frame, now: Instant) {
         for connection in self.people.get(&user).into_iter().flatten() {
             match connection.push(id, frame, now) {
-                Pushed::First => self.fresh.push(Arc::clone(connection)),
+                Pushed::First => {
+                    self.delivered += 1;
+                    self.fresh.push(Arc::clone(connection));
+                }
+                Pushed::Next => self.delivered += 1,
                 Pushed::Overflow => {
+                    STREAMS.overflows.increment(1);
                     tracing::debug!(connection = %connection.id, "a stream is behind");
                     connection.queue.wake();
                     self.overflowed.push(user);
                 }
-                Pushed::Next | Pushed::Full | Pushed::Refused => {}
+                Pushed::Full | Pushed::Refused => {}
             }
         }
     }
@@ -70,6 +78,7 @@ impl Connections {
 
     /// Sees to the connections that have something new; answers who has no subscribed connection any more.
     pub(super) async fn flush(&mut self) -> Vec<UserId> {
+        STREAMS.deliveries.increment(mem::take(&mut self.delivered));
         let fresh = mem::take(&mut self.fresh);
         for some in fresh.chunks(WRITES) {
             let now = Instant::now();
@@ -105,17 +114,23 @@ impl Connections {
         }
     }
 
-    /// Turns the wheel: ends the streams whose token ends, forgets those whose client is gone, gives signs of
+    /// Turns the wheel: ends the streams whose token ends or was signed by a key that is not `known` any more, forgets those whose client is gone, gives signs of
     /// life. Everything up to `position` must have been seen to. Answers who has no subscribed connection any
     /// more.
-    pub(super) fn look_after(&mut self, now: DateTime<Utc>, position: Option<Position>) -> Vec<UserId> {
+    pub(super) fn look_after(
+        &mut self,
+        now: DateTime<Utc>,
+        position: Option<Position>,
+        known: impl Fn(KeyMark) -> bool,
+    ) -> Vec<UserId> {
         let due = self.wheel.turn();
         // Without a position the feed has not begun, and nobody is connected.
         let Some(ping) = position.map(Ping::new) else { return Vec::new() };
         let mut unsubscribed = Vec::new();
         let instant = Instant::now();
         for connection in due {
-            if connection.ends_at <= now {
+            let removed = connection.subscriber.key().is_some_and(|key| !known(key));
+            if connection.ends_at <= now || removed {
                 connection.end(Bye::TokenExpired);
             }
             let after = connection.look_after(instant, &ping).unwrap_or(Duration::MAX);

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::parked::Parked;
 use crate::{
     frame::{Chunk, Form, Frame},
+    metrics::OpenStream,
     reason::{Bye, Reset},
 };
 
@@ -56,6 +57,8 @@ pub(super) struct State {
     status: Status,
     /// The stream's socket, while the stream has no task.
     parked: Option<Parked>,
+    /// Until the client is gone.
+    open: Option<OpenStream>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,8 +116,8 @@ impl Queue {
     /// An empty queue of a connection that is not subscribed yet.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
-        let state =
-            State { frames: Frames::new(), bytes: 0, ephemeral: 0, status: Status::Behind, parked: None };
+        let (frames, open) = (Frames::new(), Some(OpenStream::new()));
+        let state = State { frames, bytes: 0, ephemeral: 0, status: Status::Behind, parked: None, open };
         Self { limits, state: Mutex::new(state), wake: Notify::new() }
     }
 
@@ -276,6 +279,7 @@ impl State {
     pub(super) fn leave(&mut self) {
         self.turn(Status::Left);
         self.parked = None;
+        self.open = None;
     }
 
     /// Takes frames of at most `most` bytes together, but at least one.

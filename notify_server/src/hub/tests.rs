@@ -35,7 +35,7 @@ fn connection(user: UserId, limits: QueueLimits) -> Guard {
 /// Turns the wheel once around; answers who has no subscribed connection any more.
 fn look_after(connections: &mut Connections, now: DateTime<Utc>) -> Vec<UserId> {
     let mut unsubscribed: Vec<_> =
-        (0..20).flat_map(|_| connections.look_after(now, Some(position(9)))).collect();
+        (0..20).flat_map(|_| connections.look_after(now, Some(position(9)), |_| true)).collect();
     unsubscribed.dedup();
     unsubscribed
 }

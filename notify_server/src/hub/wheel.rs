@@ -45,3 +45,91 @@ impl Wheel {
 fn ticks(time: Duration) -> usize {
     usize::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use chat_core::ids::UserId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        fixtures::{at, subscriber},
+        hub::{Queue, QueueLimits},
+    };
+
+    fn connection() -> Arc<Connection> {
+        Arc::new(Connection {
+            id: Uuid::now_v7(),
+            subscriber: subscriber(UserId::new()),
+            ends_at: at(),
+            queue: Queue::new(QueueLimits { events: 1, bytes: 1 }),
+        })
+    }
+
+    /// After how many turns a connection comes up, and that it comes up once.
+    fn comes_up(wheel: &mut Wheel, after: Duration) -> usize {
+        let connection = connection();
+        wheel.add(Arc::clone(&connection), after);
+        let turns: Vec<_> =
+            (1..=100).filter(|_| wheel.turn().iter().any(|due| Arc::ptr_eq(due, &connection))).collect();
+        assert_eq!(turns.len(), 1, "{after:?}: {turns:?}");
+        turns[0]
+    }
+
+    #[test]
+    fn a_connection_comes_up_once_when_its_time_is_over_and_never_much_later() {
+        let most = ticks(MOST) + 1;
+        let mut wheel = Wheel::default();
+        for (after, turns) in [
+            (Duration::ZERO, 1),
+            (TICK, 2),
+            (TICK + Duration::from_millis(1), 3),
+            (Duration::from_secs(1), 5),
+            (MOST - TICK, most - 1),
+            (MOST, most),
+            (Duration::from_hours(1), most),
+            (Duration::MAX, most),
+        ] {
+            // From whichever slot the wheel is at.
+            for turned in 0..most {
+                (0..turned).for_each(|_| drop(wheel.turn()));
+                assert_eq!(comes_up(&mut wheel, after), turns, "{after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn those_of_a_tick_come_up_together_and_the_others_stay() {
+        let mut wheel = Wheel::default();
+        for _ in 0..3 {
+            wheel.add(connection(), TICK);
+        }
+        wheel.add(connection(), 2 * TICK);
+        let due: Vec<_> = (0..5).map(|_| wheel.turn().len()).collect();
+        assert_eq!(due, [0, 3, 1, 0, 0]);
+    }
+
+    #[test]
+    fn one_that_is_put_back_at_its_turn_comes_up_again_and_again() {
+        let (mut wheel, mut seen) = (Wheel::default(), 0);
+        wheel.add(connection(), Duration::MAX);
+        for _ in 0..10 * (ticks(MOST) + 1) {
+            for due in wheel.turn() {
+                seen += 1;
+                wheel.add(due, Duration::MAX);
+            }
+        }
+        assert_eq!(seen, 10);
+    }
+
+    #[test]
+    fn a_wheel_that_was_cleared_holds_nobody() {
+        let (mut wheel, connection) = (Wheel::default(), connection());
+        for after in [Duration::ZERO, TICK, MOST] {
+            wheel.add(Arc::clone(&connection), after);
+        }
+        wheel.clear();
+        assert_eq!(Arc::strong_count(&connection), 1);
+        assert!((0..20).all(|_| wheel.turn().is_empty()));
+    }
+}

@@ -83,7 +83,7 @@ impl Storm {
             tokio::task::block_in_place(|| LocalPostgres::start(&options)).expect("a PostgreSQL");
         let url = postgres.url("postgres");
         let mut connection = PgConnection::connect(&url).await.expect("a connection");
-        chat_core::database::MIGRATOR.run(&mut connection).await.expect("migrations");
+        cluster::bring_schema(&mut connection).await;
         drop(connection);
         let history = self.rage_on(&url, Some(&mut postgres)).await;
         tokio::task::block_in_place(|| postgres.stop()).expect("a stop");

@@ -35,11 +35,22 @@ pub(super) struct Written {
     pub(super) sender: Person,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub(super) struct WrittenBatch {
+    /// What became of each draft, in their order.
+    pub(super) written: Vec<Option<Written>>,
+    /// How long the batch waited for the ordering lock, in seconds; none when nothing was written.
+    pub(super) waited: Option<f64>,
+}
+
 /// Writes a batch: durable when this returns, in one transaction and one round trip. A draft has none when its sender
 /// may not send it, its `client_id` was used, or what it replies to is not in the chat.
 ///
-/// The function takes the ordering lock before it asks whether the senders are in the chats.
-pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<Option<Written>>> {
+/// The function takes the ordering lock before it asks whether the senders are in the chats. That the lock is taken
+/// once more, before the function, only tells how long it took: the function's statements see what was committed until
+/// then. Its first argument makes the function wait for that.
+pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<WrittenBatch> {
     let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
     let chats: Vec<Uuid> = drafts.iter().map(|draft| draft.chat_id.0).collect();
     let senders: Vec<Uuid> = drafts.iter().map(|draft| draft.sender_id.0).collect();
@@ -48,9 +59,12 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<O
     let replies: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.body.reply_to.map(|id| id.0)).collect();
     let rows = sqlx::query!(
         r#"
+        with turn as materialized (
+            select clock_timestamp() as asked, take_event_lock() as taken, clock_timestamp() as got
+        )
         select place as "place!", seq as "seq!", created_at as "created_at!", full_name as "full_name!",
-            username as "username!", avatar_url
-        from send_messages($1, $2, $3, $4, $5, $6)
+            username as "username!", avatar_url, extract(epoch from got - asked)::float8 as "waited!"
+        from turn, send_messages(case when got is not null then $1::uuid[] end, $2, $3, $4, $5, $6)
         "#,
         &ids,
         &chats,
@@ -61,8 +75,9 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<O
     )
     .fetch_all(pool)
     .await?;
-    let mut written = vec![None; drafts.len()];
+    let (mut written, mut waited) = (vec![None; drafts.len()], None);
     for row in rows {
+        waited = Some(row.waited);
         let place = usize::try_from(row.place - 1).ok().filter(|place| *place < drafts.len());
         let place = place.ok_or(sqlx::Error::RowNotFound)?;
         written[place] = Some(Written {
@@ -76,7 +91,7 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<O
             },
         });
     }
-    Ok(written)
+    Ok(WrittenBatch { written, waited })
 }
 
 /// Why a draft was not written: it was sent before, which is answered with what was sent; or the refusal. None when

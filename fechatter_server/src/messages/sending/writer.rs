@@ -6,20 +6,27 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use chat_core::{
     database::is_unavailable,
     ids::{ChatId, MessageId, UserId},
+    telemetry::{
+        metrics::{Refusal, refused},
+        traces,
+    },
 };
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tracing::{Instrument, Span, debug_span};
 
-use super::store::{self, Draft, Written};
+use super::store::{self, Draft, Written, WrittenBatch};
 use crate::{
     access::{ChatClaim, SendTo},
     error::Error,
     messages::types::SendMessage,
+    metrics::SENDS,
 };
 
 /// The most messages of a batch.
@@ -43,6 +50,8 @@ pub struct Writer {
 struct Job {
     draft: Draft,
     answer: oneshot::Sender<Result<Option<Written>, Error>>,
+    /// Of its request, when traces are sent.
+    span: Span,
     _room: OwnedSemaphorePermit,
 }
 
@@ -66,6 +75,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Busy`] when too much waits or the database does not answer; it may have been written then.
+    #[tracing::instrument(level = "debug", name = "send", skip_all)]
     pub(super) async fn write(
         &self,
         claim: &ChatClaim<SendTo>,
@@ -73,13 +83,21 @@ impl Writer {
     ) -> Result<Option<(MessageId, Written)>, Error> {
         let bytes = u32::try_from(body.content.len().max(LEAST_BYTES)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        let room = room.map_err(|_| Error::Busy("Too many messages are being sent at the moment."))?;
+        let room = room.map_err(|_| {
+            refused(Refusal::Sends);
+            Error::Busy("Too many messages are being sent at the moment.")
+        })?;
         let id = MessageId::new();
         let draft = Draft { id, chat_id: claim.chat_id(), sender_id: claim.user_id(), body };
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Job { draft, answer, _room: room }).map_err(|_| ended())?;
+        self.queue.send(Job { draft, answer, span: traces::current(), _room: room }).map_err(|_| ended())?;
         let written = answered.await.map_err(|_| ended())??;
         Ok(written.map(|written| (id, written)))
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        QUEUE_BYTES.saturating_sub(self.room.available_permits())
     }
 }
 
@@ -118,7 +136,11 @@ impl Task {
     async fn write(&self, batch: Vec<Job>) {
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
-            match self.try_write(&batch).await {
+            let span = debug_span!("write_messages", messages = batch.len());
+            for job in &batch {
+                span.follows_from(&job.span);
+            }
+            match self.try_write(&batch).instrument(span).await {
                 Ok(written) => {
                     for (job, written) in batch.into_iter().zip(written) {
                         // The caller may have gone: the message is written all the same.
@@ -149,13 +171,29 @@ impl Task {
 
     async fn try_write(&self, batch: &[Job]) -> sqlx::Result<Vec<Option<Written>>> {
         let drafts: Vec<Draft> = batch.iter().map(|job| job.draft.clone()).collect();
+        let begun = Instant::now();
         let mut attempt = 1;
         loop {
             match store::write(&self.pool, &drafts).await {
                 Err(error) if attempt < ATTEMPTS && is_conflict(&error) => attempt += 1,
-                result => return result,
+                Err(error) => return Err(error),
+                Ok(batch) => {
+                    count(&batch, begun.elapsed());
+                    return Ok(batch.written);
+                }
             }
         }
+    }
+}
+
+fn count(batch: &WrittenBatch, took: Duration) {
+    let messages = batch.written.iter().flatten().count();
+    let Ok(messages) = u32::try_from(messages) else { return };
+    SENDS.sent.increment(messages.into());
+    SENDS.batch.record(messages);
+    SENDS.commit.record(took);
+    if let Some(waited) = batch.waited {
+        SENDS.lock.record(waited);
     }
 }
 

@@ -1,0 +1,132 @@
+//! Bodies of requests, which must come in time.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    BoxError,
+    body::{Bytes, HttpBody},
+};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Bytes that a client must send a second, over the whole of a body.
+const RATE: u32 = 1024;
+
+/// The client did not send its body in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body came too slowly")]
+pub(super) struct TooSlow;
+
+/// How long a request has waited for its body; in its extensions, when it has one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waits(Arc<Mutex<Waited>>);
+
+#[derive(Debug, Default)]
+struct Waited {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl Waits {
+    /// In all, up to now.
+    pub(super) fn so_far(&self) -> Duration {
+        let waited = self.lock();
+        waited.before + waited.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// It waits; answers since when.
+    fn begin(&self) -> Instant {
+        *self.lock().since.get_or_insert_with(Instant::now)
+    }
+
+    fn end(&self) {
+        let mut waited = self.lock();
+        if let Some(since) = waited.since.take() {
+            waited.before += since.elapsed();
+        }
+    }
+
+    fn before(&self) -> Duration {
+        self.lock().before
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waited> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that fails when it comes too slowly: nothing for some time, or less than [`RATE`] after that time.
+///
+/// Only the time counts in which somebody waits for it.
+pub(super) struct Timely<B> {
+    body: B,
+    idle: Duration,
+    received: u64,
+    waits: Waits,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Timely<B> {
+    /// `body`, which may pause for `idle`.
+    pub(super) fn new(body: B, idle: Duration) -> Self {
+        Self { body, idle, received: 0, waits: Waits::default(), timer: None }
+    }
+
+    /// How long it has been waited for.
+    pub(super) fn waits(&self) -> Waits {
+        self.waits.clone()
+    }
+
+    /// Ready when it is too late for more.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = self.waits.begin();
+        // Whole bodies have limits far below what this could not hold.
+        let received = u32::try_from(self.received).unwrap_or(u32::MAX);
+        let earned = Duration::from_secs(1) * received / RATE;
+        let left = (self.idle + earned).saturating_sub(self.waits.before()).min(self.idle);
+        let deadline = since + left;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl<B> HttpBody for Timely<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.waits.end();
+                if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+                    self.received += data.map_or(0, |data| data.len() as u64);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => self.poll_late(cx).map(|()| Some(Err(TooSlow.into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
