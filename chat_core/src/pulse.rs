@@ -54,6 +54,12 @@ impl Pulse {
         Self(last)
     }
 
+    /// One that nobody feels, for unit tests.
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Self {
+        Self(watch::channel(Beat::Unknown).1)
+    }
+
     /// What was felt last.
     #[must_use]
     pub fn last(&self) -> Beat {

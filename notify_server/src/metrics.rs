@@ -116,7 +116,8 @@ impl Gauges {
     /// Shows the present; the hub has seen to everything up to `position`.
     pub(crate) fn observe(&self, position: Option<Position>) {
         self.pools.iter().for_each(PoolGauges::observe);
-        let events = position.map_or(self.progress.events_behind(), |position| self.progress.events_after(position.id));
+        let events = position
+            .map_or(self.progress.events_behind(), |position| self.progress.events_after(position.id));
         self.feed.observe(&self.progress, events);
     }
 }

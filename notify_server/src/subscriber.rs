@@ -8,7 +8,7 @@ use axum::{
 use chat_core::{
     api::{Input, Operation},
     caller::bearer_token,
-    http::query::Query,
+    http::{layers::Asker, query::Query},
     ids::{SessionId, UserId},
     problem::Problem,
     token::{KeyMark, Verified},

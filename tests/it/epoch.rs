@@ -188,8 +188,7 @@ async fn where_the_epoch_cannot_be_written_the_feed_waits_for_another() {
     rename(5).await;
     let options = PgConnectOptions::from_str(&url).expect("options");
     let reading = options.clone().options([("default_transaction_read_only", "on")]);
-    let mut feed =
-        EventFeed::start(PgPool::connect_with(reading).await.expect("a connection"), options);
+    let mut feed = EventFeed::start(PgPool::connect_with(reading).await.expect("a connection"), options);
     let Batch::Gap { reason: Gap::Start, position: before } = feed.next().await else { panic!("a start") };
 
     let mut tx = pool.begin().await.expect("a transaction");

@@ -61,7 +61,8 @@ impl TraceSettings {
 
     fn usable(&self) -> Result<(), TraceError> {
         let endpoint = &self.otlp_endpoint;
-        if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme)) {
+        if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
+        {
             return Err(TraceError::Endpoint);
         }
         if !(0.0..=1.0).contains(&self.sample_ratio) {

@@ -38,7 +38,7 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     async fn begin(state: &'a AppState, email: &'a str, network: IpNet) -> Result<Self, Error> {
-        let limits = &*state.limits;
+        let limits = &state.limits;
         limits.wrong_passwords.admit(&(email, network))?;
         let mut attempt = Self { limits, email, network, anywhere: true };
         if let Err(refusal) = limits.wrong_passwords_anywhere.admit(&email) {

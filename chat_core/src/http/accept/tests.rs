@@ -21,12 +21,14 @@ mod tls;
 use super::*;
 use crate::{
     http::{
+        capacity,
         gate::Capacity,
         handover::{Offer, PlainConnection, Takeover},
         json,
-        layers::{around, time_limit},
+        layers::around,
     },
     problem::Problem,
+    pulse::Pulse,
 };
 
 /// Short for what is waited for, and far beyond a test's duration for the rest.
@@ -37,13 +39,16 @@ const PATIENT: Patience =
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn router() -> Router {
-    let soon = |request, next| time_limit(SHORT, request, next);
+    let soon = Arc::new(capacity::Capacity::new(1000, SHORT, Pulse::for_test()));
     Router::new()
         .route("/", get(async || "here"))
         .route("/stream", get(stream))
         .route("/wait", get(pending::<()>))
         .route("/body", post(length))
-        .route("/body/soon", post(length).layer(middleware::from_fn(soon)))
+        .route(
+            "/body/soon",
+            post(length).layer(middleware::from_fn_with_state(soon, capacity::answer_within)),
+        )
 }
 
 /// The length of the body.

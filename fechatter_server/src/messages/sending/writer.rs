@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -112,29 +113,37 @@ struct Task {
     pool: PgPool,
 }
 
+/// What became of a message, and who is to be told.
+type Outcome = (oneshot::Sender<Result<Option<Written>, Error>>, Result<Option<Written>, Error>);
+
 impl Task {
     async fn run(mut self) {
+        let mut outcomes = Vec::new();
         loop {
-            if self.waiting.is_empty() {
-                match self.jobs.recv().await {
-                    Some(job) => self.waiting.push_back(job),
-                    None => return,
-                }
-            }
             while self.waiting.len() < BATCH
                 && let Ok(job) = self.jobs.try_recv()
             {
                 self.waiting.push_back(job);
             }
+            if self.waiting.is_empty() {
+                tell(mem::take(&mut outcomes));
+                match self.jobs.recv().await {
+                    Some(job) => self.waiting.push_back(job),
+                    None => return,
+                }
+                continue;
+            }
             let batch = next_batch(&mut self.waiting);
-            self.write(batch).await;
+            let told = mem::take(&mut outcomes);
+            // PostgreSQL has the next batch before anybody goes on whose message was in the last one.
+            (outcomes, ()) = tokio::join!(biased; self.write(batch), async { tell(told) });
         }
     }
 
     /// Writes a batch; when a statement fails for another reason than the database's state, its halves, down to the
     /// message that it fails for.
-    async fn write(&self, batch: Vec<Job>) {
-        let mut batches = vec![batch];
+    async fn write(&self, batch: Vec<Job>) -> Vec<Outcome> {
+        let (mut batches, mut outcomes) = (vec![batch], Vec::new());
         while let Some(mut batch) = batches.pop() {
             let span = debug_span!("write_messages", messages = batch.len());
             for job in &batch {
@@ -142,17 +151,13 @@ impl Task {
             }
             match self.try_write(&batch).instrument(span).await {
                 Ok(written) => {
-                    for (job, written) in batch.into_iter().zip(written) {
-                        // The caller may have gone: the message is written all the same.
-                        let _ = job.answer.send(Ok(written));
-                    }
+                    let told = batch.into_iter().zip(written);
+                    outcomes.extend(told.map(|(job, written)| (job.answer, Ok(written))));
                 }
                 Err(error) if is_unavailable(&error) => {
                     tracing::warn!(%error, messages = batch.len(), "messages could not be written");
-                    for job in batch {
-                        let busy = Error::Busy("The database is not available at the moment.");
-                        let _ = job.answer.send(Err(busy));
-                    }
+                    let busy = || Error::Busy("The database is not available at the moment.");
+                    outcomes.extend(batch.into_iter().map(|job| (job.answer, Err(busy()))));
                 }
                 Err(error) if batch.len() > 1 => {
                     tracing::warn!(%error, messages = batch.len(), "a batch failed; it is written in halves");
@@ -161,12 +166,11 @@ impl Task {
                     batches.push(batch);
                 }
                 Err(error) => {
-                    if let Some(job) = batch.pop() {
-                        let _ = job.answer.send(Err(Error::Database(error)));
-                    }
+                    outcomes.extend(batch.pop().map(|job| (job.answer, Err(Error::Database(error)))));
                 }
             }
         }
+        outcomes
     }
 
     async fn try_write(&self, batch: &[Job]) -> sqlx::Result<Vec<Option<Written>>> {
@@ -183,6 +187,13 @@ impl Task {
                 }
             }
         }
+    }
+}
+
+fn tell(outcomes: Vec<Outcome>) {
+    for (answer, outcome) in outcomes {
+        // The caller may have gone: the message is written all the same.
+        let _ = answer.send(outcome);
     }
 }
 
