@@ -85,7 +85,13 @@ async fn without_postgresql_it_is_503_and_afterwards_all_goes_on() {
     site.anonymous().post("/api/auth/signin", body).await.refuses(503, "unavailable");
     ann.act("/api/notifications/ticket").await.refuses(503, "unavailable");
     assert_eq!(site.get(format!("http://{}/livez", site.rest.admin_address)).await.status, 204);
-    assert_eq!(site.get(format!("http://{}/readyz", site.rest.admin_address)).await.status, 503);
+    // It is found out within a second.
+    let unready = async {
+        while site.get(format!("http://{}/readyz", site.rest.admin_address)).await.status != 503 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), unready).await.expect("not ready");
 
     blocking(&postgres, |postgres| postgres.start_again().expect("a start")).await;
     let mut sent = None;

@@ -22,7 +22,9 @@ const IPV6_PREFIX: u8 = 64;
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    fn new(ip: IpAddr) -> Self {
+    /// The client at this address.
+    #[must_use]
+    pub fn new(ip: IpAddr) -> Self {
         Self(ip.to_canonical())
     }
 

@@ -103,3 +103,28 @@ fn allowances_have_a_range() {
     }
     assert!(Allowance::new(1e6, u32::MAX).is_ok() && Allowance::new(1.0 / 3600.0, 24).is_ok());
 }
+
+#[test]
+fn allowances_are_read_from_files_and_from_the_environment() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Settings {
+        sends: Allowance,
+    }
+    let read = |key: &str, value: &str| {
+        config::Config::builder()
+            .add_source(config::File::from_str(
+                "sends: { per_second: 20, burst: 100 }",
+                config::FileFormat::Yaml,
+            ))
+            .set_override(key, value)?
+            .build()?
+            .try_deserialize::<Settings>()
+    };
+    let sends = |key, value| read(key, value).map(|settings| settings.sends).ok();
+    assert_eq!(sends("sends.per_second", "7.5"), Allowance::new(7.5, 100).ok());
+    assert_eq!(sends("sends.burst", "7"), Allowance::new(20.0, 7).ok());
+    for (key, value) in [("sends.burst", "0"), ("sends.per_second", "0"), ("sends.colour", "1")] {
+        let error = read(key, value).expect_err("out of range").to_string();
+        assert!(error.contains(key.trim_start_matches("sends.")), "{error}");
+    }
+}
