@@ -119,7 +119,8 @@ async fn a_fresh_site_is_well() {
     let variables = [("FECHATTER_SERVER__PORT", "0"), ("FECHATTER_SERVER__ADMIN_PORT", "0")];
     let mut up = Program::start("fechatter", folder.path(), &["up"], &variables);
     tokio::task::block_in_place(|| up.until("Fechatter is ready"));
-    let (_, findings) = examine(folder.path(), &[]);
+    let (success, findings) = examine(folder.path(), &[]);
+    assert_eq!(success, findings["disk"].0 != "failure", "{findings:?}");
     for (check, (verdict, says)) in &findings {
         // How full this machine's disk is, is its own affair.
         assert!(verdict == "ok" || check == "disk", "{check} {verdict}: {says}");
