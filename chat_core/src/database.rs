@@ -94,6 +94,11 @@ impl DatabaseSettings {
     /// A URL that cannot be parsed, or none.
     pub fn pool(&self, application: &str) -> Result<PgPool, SettingsError> {
         let options = self.options(application)?;
+        if !way::is_safe(&options) {
+            tracing::warn!(
+                "the database is reached without verified TLS, because database.allow_insecure says so"
+            );
+        }
         Ok(pool_options(self.max_connections)
             .acquire_timeout(Duration::from_secs(self.acquire_timeout_s))
             .connect_lazy_with(options))

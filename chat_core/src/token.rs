@@ -70,8 +70,9 @@ pub struct KeyMark(pub i64);
 
 impl KeyMark {
     fn of(public_key: &[u8]) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = thumbprint(public_key);
-        Self(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let thumbprint = thumbprint(public_key);
+        let first = thumbprint.first_chunk().copied().unwrap_or_default();
+        Self(i64::from_be_bytes(first))
     }
 }
 

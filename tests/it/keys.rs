@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::{task::JoinHandle, time::sleep};
 
 /// Seconds that a new key is left alone: servers look every two.
-const DELAY_S: u32 = 5;
+const DELAY_S: u32 = 8;
 
 fn kid(token: &str) -> String {
     jsonwebtoken::decode_header(token).expect("a header").kid.expect("a key's id")
@@ -32,7 +32,7 @@ fn keys(site: &Site, arguments: &[&str]) -> String {
     let arguments: Vec<_> = ["keys"].iter().chain(arguments).copied().collect();
     let mut program = Program::start("fechatter", folder.path(), &arguments, &variables);
     assert!(tokio::task::block_in_place(|| program.end()).success(), "{}", program.said);
-    program.said.clone()
+    program.printed.clone()
 }
 
 /// The same person with a fresh token, from the server that they are at.
@@ -173,6 +173,30 @@ async fn a_rotation_refuses_nobody_and_a_removed_key_opens_nothing() {
     for stream in &mut new_streams {
         stream.expect_message("after the removal").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_keys_are_made_once_and_a_rotation_waits_for_the_last_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = |arguments: &[&str]| {
+        let arguments: Vec<_> = ["keys"].iter().chain(arguments).copied().collect();
+        let mut program = Program::start("fechatter", folder.path(), &arguments, &[]);
+        let status = tokio::task::block_in_place(|| program.end());
+        (status.success(), program.said.clone())
+    };
+    let (success, said) = keys(&["list"]);
+    assert!(!success && said.contains("cannot read the signing key"), "{said}");
+    let (success, said) = keys(&["make"]);
+    assert!(success && said.contains(".fechatter/keys/signing.pem"), "{said}");
+    let (_, first) = keys(&["list"]);
+    assert!(keys(&["make"]).0);
+    assert_eq!(keys(&["list"]).1, first, "made once");
+    assert!(keys(&["prune"]).1.contains("one key alone"));
+    let (success, said) = keys(&["rotate"]);
+    assert!(success && said.contains("it signs from"), "{said}");
+    let (success, said) = keys(&["rotate"]);
+    assert!(!success && said.contains("rotate again after that"), "{said}");
+    assert_eq!(keys(&["list"]).1.lines().count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use fechatter_tests::{Room, Site, cluster, program::Program};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, error::DatabaseError, postgres::PgConnectOptions,
+};
 
 /// `insufficient_privilege` (PostgreSQL manual, appendix A).
 const REFUSED: &str = "42501";
@@ -16,7 +18,8 @@ async fn as_role(role: &str, url: &str) -> PgConnection {
 async fn run(connection: &mut PgConnection, statement: &str) -> Result<(), String> {
     let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await;
     done.map(drop).map_err(|error| {
-        error.as_database_error().and_then(|error| error.code()).map_or(error.to_string(), |code| code.into())
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        code.map_or_else(|| error.to_string(), Into::into)
     })
 }
 

@@ -76,6 +76,7 @@ async fn they_serve_one_database_and_notify_needs_only_the_public_key() {
         program.signal(Signal::SIGTERM);
         let status = tokio::task::block_in_place(|| program.end());
         assert!(status.success(), "{}", program.said);
+        assert!(!program.said.contains("permission denied"), "{}", program.said);
         for secret in [
             "a long enough phrase",
             "ann@example.com",

@@ -72,8 +72,7 @@ pub(super) fn options(
             options = options.ssl_root_cert(&settings.ca_file);
         }
     }
-    let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
-    if !(is_local(&options) || verified || settings.allow_insecure) {
+    if !(is_safe(&options) || settings.allow_insecure) {
         return Err(SettingsError::Insecure(setting));
     }
     Ok(options)
@@ -90,8 +89,13 @@ fn parameters(url: &str) -> Option<Vec<(String, String)>> {
     Some(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
 }
 
+/// Whether nobody can listen, or stand in for the database: it is on this machine, or proves who it is.
+pub(super) fn is_safe(options: &PgConnectOptions) -> bool {
+    is_local(options) || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull)
+}
+
 /// Whether nobody can come between: a Unix socket, or an address of this machine itself.
-pub(super) fn is_local(options: &PgConnectOptions) -> bool {
+fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     options.get_socket().is_some()
         || host.starts_with('/')

@@ -136,7 +136,7 @@ mod tests {
     use chat_core::token::TokenVerifier;
 
     use super::{
-        key_files::{Pruned, prune, rotate},
+        key_files::{Pruned, make, prune, rotate},
         *,
     };
     use crate::config::{DEFAULTS, Settings};
@@ -192,6 +192,16 @@ mod tests {
         fs::set_permissions(private, fs::Permissions::from_mode(0o640))?;
         let refused = Issuer::from_settings(&auth).err().ok_or("accepted")?.to_string();
         assert!(refused.contains("mode 640"), "{refused}");
+        fs::remove_dir_all(&dir)?;
+        Ok(())
+    }
+
+    #[test]
+    fn in_a_folder_of_their_own_public_keys_can_be_read_by_others() -> Outcome {
+        let dir = std::env::temp_dir().join(format!("fechatter-keys-{}", Uuid::now_v7()));
+        make(&dir.join("private/signing.pem"), &dir.join("public/verifying.pem"))?;
+        assert_eq!((mode(&dir.join("private"))?, mode(&dir.join("public"))?), (0o700, 0o755));
+        assert_eq!(mode(&dir.join("public/verifying.pem"))?, 0o644);
         fs::remove_dir_all(&dir)?;
         Ok(())
     }

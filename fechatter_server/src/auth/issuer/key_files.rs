@@ -131,12 +131,17 @@ pub fn make_key_files(dir: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 /// # Errors
 /// A folder or file that cannot be made, or a signing key that is there but of no use.
 pub fn make(private: &Path, public: &Path) -> anyhow::Result<()> {
-    for folder in [private, public].into_iter().filter_map(Path::parent) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    // In one folder, both are the owner's alone; in two, anybody may read the public keys.
+    for (file, mode) in [(private, 0o700), (public, 0o755)] {
+        let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) else { continue };
+        let make = || {
+            if !folder.try_exists()? {
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                fs::set_permissions(folder, fs::Permissions::from_mode(mode))?;
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        make().with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     if !private.try_exists()? {
         write_private(private, &[&SigningKey::make()?])?;
