@@ -4,6 +4,8 @@ mod database;
 pub mod epoch;
 pub mod openapi;
 pub mod permissions;
+pub mod purge;
 mod routes;
 pub mod up;
 pub mod user;
+pub mod workspace;

@@ -10,11 +10,13 @@ use chat_core::{
     clock::Clock, database::MIGRATOR, http::listen::raise_file_limit, http::listen::shutdown_on_signal,
     telemetry,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::{Shell, generate};
 use fechatter::{
-    epoch, openapi, permissions,
+    epoch, openapi, permissions, purge,
     up::Site,
     user::{self, UserCommand},
+    workspace::{self, WorkspaceCommand},
 };
 use fechatter_server::config::Settings;
 use mimalloc::MiMalloc;
@@ -46,9 +48,24 @@ enum Command {
     Openapi,
     /// Print who may do what.
     Permissions,
-    /// List, suspend, restore and delete accounts.
+    /// Open, list, suspend, restore and delete accounts, and reset their passwords.
     #[command(subcommand)]
     User(UserCommand),
+    /// List workspaces.
+    #[command(subcommand)]
+    Workspace(WorkspaceCommand),
+    /// Remove at once what the servers remove every minute: expired sessions, invites and events, and chats and
+    /// workspaces that were deleted `chats.purge_after_days` ago.
+    Purge {
+        /// As a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completion of this command line for a shell.
+    Completion {
+        /// Which one.
+        shell: Shell,
+    },
 }
 
 #[tokio::main]
@@ -70,6 +87,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate => migrate(&settings()?).await,
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
+        Command::Workspace(command) => workspace::run(&settings()?, command).await,
+        Command::Purge { json } => purge::run(&settings()?, &Clock::system(), json).await,
+        Command::Completion { shell } => {
+            generate(shell, &mut Arguments::command(), "fechatter", &mut io::stdout());
+            Ok(())
+        }
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
     }

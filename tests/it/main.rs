@@ -17,6 +17,7 @@ mod messages;
 mod metrics;
 mod model;
 mod notes;
+mod operators;
 mod paging;
 mod permission_cells;
 mod purge;

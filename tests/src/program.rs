@@ -1,7 +1,7 @@
 //! The real programs, as processes.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -29,9 +29,20 @@ pub struct Program {
 impl Program {
     /// Starts one of the workspace's programs in a folder, with these variables and no others of ours.
     pub fn start(name: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(name, folder, arguments, variables, Stdio::null())
+    }
+
+    fn spawn(
+        name: &str,
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        input: Stdio,
+    ) -> Self {
         let program = program(name);
         let mut command = Command::new(&program);
-        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments).current_dir(folder);
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("DATABASE_URL").envs(variables.iter().copied());
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("{}: {error}; `make test` builds the programs first", program.display())
@@ -47,6 +58,21 @@ impl Program {
             BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|l| send.send(l))
         });
         Self { child, lines, said: String::new() }
+    }
+
+    /// The same, and gives it `input` to read.
+    pub fn start_with_input(
+        name: &str,
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        input: &str,
+    ) -> Self {
+        let mut started = Self::spawn(name, folder, arguments, variables, Stdio::piped());
+        let mut stdin = started.child.stdin.take().expect("a pipe");
+        // A program that has ended already reads nothing.
+        let _ = stdin.write_all(input.as_bytes());
+        started
     }
 
     /// Reads on until a line holds `mark`; answers the line.
