@@ -7,17 +7,19 @@ use std::{
 };
 
 use chat_core::{clock::Clock, http::listen::raise_file_limit, http::listen::shutdown_on_signal, telemetry};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::{Shell, generate};
 use fechatter::{
     backup,
     config::{self, ConfigCommand},
     doctor::{self, DoctorOptions},
     epoch, health,
     keys::{self, KeysCommand},
-    openapi, permissions,
+    openapi, permissions, purge,
     schema::{self, MigrateOptions},
     up::Site,
     user::{self, UserCommand},
+    workspace::{self, WorkspaceCommand},
 };
 use fechatter_server::config::Settings;
 use mimalloc::MiMalloc;
@@ -75,9 +77,24 @@ enum Command {
     /// Make, list, rotate and prune the keys that sign access tokens.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// List, suspend, restore and delete accounts.
+    /// Open, list, suspend, restore and delete accounts, and reset their passwords.
     #[command(subcommand)]
     User(UserCommand),
+    /// List workspaces.
+    #[command(subcommand)]
+    Workspace(WorkspaceCommand),
+    /// Remove at once what the servers remove every minute: expired sessions, invites and events, and chats and
+    /// workspaces that were deleted `chats.purge_after_days` ago.
+    Purge {
+        /// As a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completion of this command line for a shell.
+    Completion {
+        /// Which one.
+        shell: Shell,
+    },
 }
 
 #[tokio::main]
@@ -112,6 +129,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Restore { folder, verify } => backup::restore(&settings()?, &folder, verify).await,
         Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
+        Command::Workspace(command) => workspace::run(&settings()?, command).await,
+        Command::Purge { json } => purge::run(&settings()?, &Clock::system(), json).await,
+        Command::Completion { shell } => {
+            generate(shell, &mut Arguments::command(), "fechatter", &mut io::stdout());
+            Ok(())
+        }
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
     }

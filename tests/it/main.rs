@@ -26,6 +26,7 @@ mod metrics;
 mod migrating;
 mod model;
 mod notes;
+mod operators;
 mod overload;
 mod paging;
 mod permission_cells;

@@ -1,4 +1,4 @@
-//! Deleted chats are purged after some time, and nobody hears of it.
+//! Deleted chats and workspaces are purged after some time, and nobody hears of it.
 
 use std::time::Duration;
 
@@ -50,6 +50,32 @@ async fn a_deleted_chat_is_purged_after_a_month_in_silence() {
     clean_up(&site).await;
     assert_eq!(count(&site, "select count(*) from messages").await, 1);
     assert_eq!(count(&site, "select count(*) from chat_members").await, 2);
+    assert_eq!(count(&site, "select count(*) from chats").await, 1);
+    assert_eq!(count(&site, "select max(id) from events").await, events, "nobody is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_workspace_is_purged_after_a_month_in_silence() {
+    let site = Site::start().await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let (kept, gone) = (ann.make_workspace("Kept").await, ann.make_workspace("Gone").await);
+    for workspace in [&kept, &gone] {
+        ann.welcome(workspace, &bob).await;
+        ann.make_chat(workspace, "Group", &[&bob]).await;
+    }
+    ann.delete(&format!("/api/workspaces/{gone}")).await.expect(204);
+    let events = count(&site, "select max(id) from events").await;
+
+    site.clock.advance(TimeDelta::days(29));
+    clean_up(&site).await;
+    assert_eq!(count(&site, "select count(*) from workspaces").await, 2);
+    assert_eq!(count(&site, "select count(*) from workspace_members").await, 4);
+
+    site.clock.advance(TimeDelta::days(2));
+    clean_up(&site).await;
+    assert_eq!(count(&site, "select count(*) from workspaces where name = 'Kept'").await, 1);
+    assert_eq!(count(&site, "select count(*) from workspaces").await, 1);
+    assert_eq!(count(&site, "select count(*) from workspace_members").await, 2);
     assert_eq!(count(&site, "select count(*) from chats").await, 1);
     assert_eq!(count(&site, "select max(id) from events").await, events, "nobody is told");
 }

@@ -87,6 +87,15 @@ fn hex(id: &[u8]) -> String {
     id.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Why a test fails often stands there.
+        if std::thread::panicking() {
+            eprintln!("the program said: {}", self.program.said_by_now());
+        }
+    }
+}
+
 struct Up {
     program: Program,
     anonymous: Actor,
@@ -164,7 +173,18 @@ async fn spans_reach_the_collector_and_hold_nothing_secret() {
     assert_eq!(sending.trace_id, send.trace_id);
     let batch = collector.until(|span| span.name == "write_messages").await;
     assert!(batch.links.iter().any(|link| link.trace_id == send.trace_id), "{batch:?}");
-    for name in ["hash_password", "begin_write", "subscribe", "deliver", "GET"] {
+    for name in [
+        "POST /api/auth/signup",
+        "POST /api/workspaces",
+        "POST /api/chats",
+        "POST /api/notifications/ticket",
+        "GET /api/notifications/events",
+        "GET",
+        "hash_password",
+        "begin_write",
+        "subscribe",
+        "deliver",
+    ] {
         collector.until(|span| span.name == name).await;
     }
 

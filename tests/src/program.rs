@@ -1,7 +1,7 @@
 //! The real programs, as processes.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -34,14 +34,16 @@ pub struct Program {
 impl Program {
     /// Starts one of the workspace's programs in a folder, with these variables and no others of ours.
     pub fn start(name: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(path(name));
-        command.args(arguments).current_dir(folder).envs(variables.iter().copied());
-        Self::run(command)
+        Self::run(command_of(name, folder, arguments, variables))
     }
 
     /// Starts whatever it is.
-    pub fn run(mut command: Command) -> Self {
-        command.env_remove("DATABASE_URL").stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn run(command: Command) -> Self {
+        Self::spawn(command, Stdio::null())
+    }
+
+    fn spawn(mut command: Command, input: Stdio) -> Self {
+        command.env_remove("DATABASE_URL").stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}; `make test` builds the programs first"));
@@ -66,6 +68,21 @@ impl Program {
             *kept += line;
             kept.push('\n');
         }
+    }
+
+    /// The same, and gives it `input` to read.
+    pub fn start_with_input(
+        name: &str,
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        input: &str,
+    ) -> Self {
+        let mut started = Self::spawn(command_of(name, folder, arguments, variables), Stdio::piped());
+        let mut stdin = started.child.stdin.take().expect("a pipe");
+        // A program that has ended already reads nothing.
+        let _ = stdin.write_all(input.as_bytes());
+        started
     }
 
     /// Reads on until a line holds `mark`; answers the line.
@@ -135,6 +152,12 @@ impl Drop for Program {
 pub fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     test.ancestors().nth(2).expect("a target folder").join(name)
+}
+
+fn command_of(name: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(path(name));
+    command.args(arguments).current_dir(folder).envs(variables.iter().copied());
+    command
 }
 
 /// The address in a line that says `http://localhost:6688` or the like.

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use opentelemetry::{
-    KeyValue,
+    Context, KeyValue,
     propagation::{Extractor, TextMapPropagator},
     trace::{Status, TraceContextExt, TracerProvider},
 };
@@ -28,7 +28,7 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
+use tracing_subscriber::{Layer, filter::dynamic_filter_fn, registry::LookupSpan};
 
 use super::requests::method;
 use crate::{http::client_address::Networks, settings::Problems};
@@ -121,9 +121,16 @@ impl Exporter {
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         let tracer = self.0.as_ref()?.tracer("fechatter");
-        let layer =
-            tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
-        Some(layer.with_filter(filter_fn(is_sent).with_max_level_hint(LevelFilter::DEBUG)))
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_context_activation(false);
+        // A filter that is asked each time. The answer of one that is asked once a call site may be taken from another
+        // call site that was asked about and said nothing, as those of sqlx do, and the span be lost
+        // (tokio-rs/tracing#2519).
+        let filter = dynamic_filter_fn(|metadata, _| is_sent(metadata));
+        Some(layer.with_filter(filter.with_max_level_hint(LevelFilter::DEBUG)))
     }
 
     /// Sends what has not been sent.
@@ -175,7 +182,8 @@ pub(crate) fn request_span(request: &Request, request_id: Option<&str>) -> Span 
     if let (Some(callers), Some(ConnectInfo(peer))) = (ON.get(), peer)
         && callers.contain(peer.ip())
     {
-        let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
+        let headers = Headers(request.headers());
+        let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
         // Refused only for a span that is not sent.
         let _ = span.set_parent(parent);
     }

@@ -8,11 +8,22 @@ use chat_core::{
     user::UserStatus,
 };
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::types::AccountLine;
-use crate::{error::Error, workspaces::people};
+use super::types::{AccountDraft, AccountLine};
+use crate::{
+    auth::{
+        self,
+        passwords::{Passwords, judge},
+        types::Account,
+    },
+    config::AuthSettings,
+    error::Error,
+    users,
+    workspaces::people,
+};
 
 /// All accounts, oldest first.
 pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<AccountLine>> {
@@ -39,6 +50,58 @@ pub async fn find(pool: &PgPool, who: &str) -> sqlx::Result<Option<UserId>> {
     )
     .fetch_optional(pool)
     .await
+}
+
+/// Opens an account without a session, at an operator's word.
+///
+/// # Errors
+/// What is wrong with the draft, or that its address or handle is taken.
+pub async fn open(
+    pool: &PgPool,
+    settings: &AuthSettings,
+    draft: AccountDraft,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Account> {
+    let draft = draft.parse(settings)?;
+    let hash = Passwords::new(settings)?.hash(draft.password.clone()).await?;
+    let mut tx = begin_write(pool, None).await?;
+    let account = auth::store::insert_account(&mut tx, UserId::new(), &draft, &hash, now).await?;
+    tx.commit().await?;
+    Ok(account)
+}
+
+/// Gives a person another password, and ends all their sessions; answers how many.
+///
+/// # Errors
+/// What is wrong with the password, or nobody of that id.
+pub async fn reset_password(
+    pool: &PgPool,
+    settings: &AuthSettings,
+    user: UserId,
+    password: SecretString,
+    now: DateTime<Utc>,
+) -> anyhow::Result<usize> {
+    let email = sqlx::query_scalar!(
+        r#"select email as "email!" from users where id = $1 and email is not null"#,
+        user.0
+    );
+    let email = email.fetch_optional(pool).await?.ok_or(Error::NotFound)?;
+    judge(&password, settings.password_min_length, &email)
+        .map_err(|flaw| Error::Password { field: "password", flaw })?;
+    let hash = Passwords::new(settings)?.hash(password).await?;
+    let mut tx = begin_write(pool, None).await?;
+    let set = sqlx::query!(
+        "update users set password_hash = $2, updated_at = $3 where id = $1 and status <> 'Deleted'",
+        user.0,
+        hash,
+        now,
+    );
+    if set.execute(&mut *tx).await?.rows_affected() != 1 {
+        return Err(Error::NotFound.into());
+    }
+    let ended = end_sessions(&mut tx, user, now).await?;
+    tx.commit().await?;
+    Ok(ended.len())
 }
 
 /// Ends all sessions of a person and lets them open no other; again, when it was done already.

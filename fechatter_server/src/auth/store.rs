@@ -38,7 +38,8 @@ pub(super) async fn open_account(
     Ok(account)
 }
 
-async fn insert_account(
+/// Opens an account, without a session.
+pub(crate) async fn insert_account(
     connection: &mut PgConnection,
     id: UserId,
     draft: &NewAccount,

@@ -108,7 +108,7 @@ fn in_handle(character: char) -> bool {
 /// An account to be opened, judged.
 pub(crate) struct NewAccount {
     pub(super) email: String,
-    pub(super) password: SecretString,
+    pub(crate) password: SecretString,
     pub(super) full_name: String,
     pub(super) username: Username,
     pub(super) invite: Option<OpaqueToken>,
@@ -116,7 +116,7 @@ pub(crate) struct NewAccount {
 
 impl SignUp {
     /// Judges what needs the settings.
-    pub(super) fn parse(self, settings: &AuthSettings) -> Result<NewAccount, Error> {
+    pub(crate) fn parse(self, settings: &AuthSettings) -> Result<NewAccount, Error> {
         judge(&self.password, settings.password_min_length, &self.email)
             .map_err(|flaw| Error::Password { field: "password", flaw })?;
         let invite = self.invite_token.map(|text| OpaqueToken::parse(&text).ok_or(Error::NotFound));

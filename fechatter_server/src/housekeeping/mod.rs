@@ -2,15 +2,48 @@
 
 mod store;
 
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::PgPool;
 
-use crate::{idempotency, state::AppState};
+use crate::{config::Settings, idempotency, state::AppState};
 
 const EVERY: Duration = Duration::from_mins(1);
 /// Batches of a purge that one round does at most.
 const BATCHES: usize = 200;
+
+/// What a round did away with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Purged {
+    /// Whole partitions of the event log.
+    pub event_partitions: u64,
+    /// Sessions that ended some time ago.
+    pub sessions: u64,
+    /// Invites that ended some time ago.
+    pub invites: u64,
+    /// Keys of requests that nobody repeats any more.
+    pub idempotency_keys: u64,
+    /// Messages of deleted chats.
+    pub messages: u64,
+    /// Deleted chats and who was in them.
+    pub chat_rows: u64,
+    /// Deleted workspaces and who was in them.
+    pub workspace_rows: u64,
+}
+
+impl AddAssign for Purged {
+    fn add_assign(&mut self, other: Self) {
+        self.event_partitions += other.event_partitions;
+        self.sessions += other.sessions;
+        self.invites += other.invites;
+        self.idempotency_keys += other.idempotency_keys;
+        self.messages += other.messages;
+        self.chat_rows += other.chat_rows;
+        self.workspace_rows += other.workspace_rows;
+    }
+}
 
 /// Does it every minute, on every instance; the database sees to it that only one does at a time.
 pub(crate) async fn run(state: AppState) {
@@ -18,43 +51,68 @@ pub(crate) async fn run(state: AppState) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match once(&state).await {
-            Ok(0) => {}
-            Ok(dropped) => tracing::info!(dropped, "partitions of the event log were dropped"),
+        match once(&state.pool, &state.settings, state.clock.now()).await {
+            Ok(purged) if purged == Purged::default() => {}
+            Ok(purged) => tracing::info!(?purged, "what had expired or was deleted long ago is gone"),
             Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again in a minute"),
         }
-        match purge(&state).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "deleted chats were purged"),
+        match purge(&state.pool, &state.settings, state.clock.now()).await {
+            Ok(purged) if purged == Purged::default() => {}
+            Ok(purged) => tracing::info!(?purged, "deleted chats and workspaces were purged"),
             Err(error) => tracing::warn!(%error, "the purge failed; it goes on in a minute"),
         }
     }
 }
 
-async fn once(state: &AppState) -> sqlx::Result<i32> {
-    let Some(mut tx) = store::begin_alone(&state.pool).await? else { return Ok(0) };
-    let retention = TimeDelta::hours(i64::from(state.settings.events.retention_hours));
-    store::make_room_for_events(&mut tx).await?;
-    let dropped = store::drop_events(&mut tx, retention).await?;
-    store::delete_expired_sessions(&mut tx, state.clock.now()).await?;
-    idempotency::store::purge(&mut tx, state.clock.now()).await?;
-    tx.commit().await?;
-    Ok(dropped)
+/// Does all of it at once, as an operator wishes. What a server does away with meanwhile is not counted.
+///
+/// # Errors
+/// What PostgreSQL says; what was done by then stays done.
+pub async fn run_now(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+    let mut all = once(pool, settings, now).await?;
+    loop {
+        let round = purge(pool, settings, now).await?;
+        if round == Purged::default() {
+            return Ok(all);
+        }
+        all += round;
+    }
 }
 
-/// Purges chats that were deleted long ago, batch by batch; answers how many rows went.
-async fn purge(state: &AppState) -> sqlx::Result<u64> {
-    let deleted_before = state.clock.now() - TimeDelta::days(state.settings.chats.purge_after_days.into());
-    let mut rows = 0;
+/// Makes room in the event log, and removes what has expired.
+async fn once(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
+    let retention = TimeDelta::hours(i64::from(settings.events.retention_hours));
+    store::make_room_for_events(&mut tx).await?;
+    let dropped = store::drop_events(&mut tx, retention).await?;
+    let purged = Purged {
+        event_partitions: u64::try_from(dropped).unwrap_or_default(),
+        sessions: store::delete_expired_sessions(&mut tx, now).await?,
+        invites: store::delete_expired_invites(&mut tx, now).await?,
+        idempotency_keys: idempotency::store::purge(&mut tx, now).await?,
+        ..Purged::default()
+    };
+    tx.commit().await?;
+    Ok(purged)
+}
+
+/// Purges chats and workspaces that were deleted long ago, batch by batch.
+async fn purge(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+    let deleted_before = now - TimeDelta::days(settings.chats.purge_after_days.into());
+    let mut all = Purged::default();
     for _ in 0..BATCHES {
-        let mut batch = store::purge_messages(&state.pool, deleted_before).await?;
-        if batch == 0 {
-            batch = store::purge_chat(&state.pool, deleted_before).await?;
+        let mut batch =
+            Purged { messages: store::purge_messages(pool, deleted_before).await?, ..Purged::default() };
+        if batch == Purged::default() {
+            batch.chat_rows = store::purge_chat(pool, deleted_before).await?;
         }
-        if batch == 0 {
+        if batch == Purged::default() {
+            batch.workspace_rows = store::purge_workspace(pool, deleted_before).await?;
+        }
+        if batch == Purged::default() {
             break;
         }
-        rows += batch;
+        all += batch;
     }
-    Ok(rows)
+    Ok(all)
 }

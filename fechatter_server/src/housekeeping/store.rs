@@ -32,15 +32,26 @@ pub(super) async fn drop_events(connection: &mut PgConnection, older_than: TimeD
         .await
 }
 
-/// Deletes sessions that ended some time ago.
+/// Deletes sessions that ended some time ago; answers how many.
 pub(super) async fn delete_expired_sessions(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<u64> {
     sqlx::query!("delete from sessions where expires_at < $1::timestamptz - interval '30 days'", now)
         .execute(connection)
-        .await?;
-    Ok(())
+        .await
+        .map(|deleted| deleted.rows_affected())
+}
+
+/// Deletes invites that ended some time ago; answers how many.
+pub(super) async fn delete_expired_invites(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    sqlx::query!("delete from workspace_invites where expires_at < $1::timestamptz - interval '30 days'", now)
+        .execute(connection)
+        .await
+        .map(|deleted| deleted.rows_affected())
 }
 
 /// Deletes up to 1,000 messages of one chat that was deleted before then, newest first, so that a reply goes
@@ -91,6 +102,35 @@ pub(super) async fn purge_chat(pool: &PgPool, deleted_before: DateTime<Utc>) -> 
     .rows_affected();
     if members == 0 {
         sqlx::query!("delete from chats where id = $1", chat).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(members.max(1))
+}
+
+/// Deletes up to 1,000 members of one workspace without chats that was deleted before then, or else the workspace with
+/// its invites.
+pub(super) async fn purge_workspace(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let mut tx = begin_write(pool, None).await?;
+    sqlx::query!("select set_config('fechatter.purging', 'on', true)").fetch_one(&mut *tx).await?;
+    let workspace = sqlx::query_scalar!(
+        "select w.id from workspaces w
+         where w.deleted_at < $1 and not exists (select from chats c where c.workspace_id = w.id)
+         order by w.deleted_at limit 1",
+        deleted_before,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(workspace) = workspace else { return Ok(0) };
+    let members = sqlx::query!(
+        "delete from workspace_members where workspace_id = $1
+            and user_id in (select user_id from workspace_members where workspace_id = $1 limit 1000)",
+        workspace,
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if members == 0 {
+        sqlx::query!("delete from workspaces where id = $1", workspace).execute(&mut *tx).await?;
     }
     tx.commit().await?;
     Ok(members.max(1))

@@ -55,10 +55,10 @@ pub(crate) async fn note(
     Ok(())
 }
 
-/// Forgets the keys of some time ago.
-pub(crate) async fn purge(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// Forgets the keys of some time ago; answers how many.
+pub(crate) async fn purge(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
     sqlx::query!("delete from idempotency_keys where created_at < $1::timestamptz - interval '2 days'", now)
         .execute(connection)
-        .await?;
-    Ok(())
+        .await
+        .map(|deleted| deleted.rows_affected())
 }

@@ -3,5 +3,5 @@
 pub mod handlers;
 pub mod invites;
 pub mod people;
-pub(crate) mod store;
+pub mod store;
 pub mod types;

@@ -10,7 +10,7 @@ use chat_core::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::types::{Workspace, WorkspaceDraft};
+use super::types::{Workspace, WorkspaceDraft, WorkspaceLine};
 use crate::{
     access::{DeleteWorkspace, ReadWorkspace, UpdateWorkspace, WorkspacePermit},
     error::Error,
@@ -30,6 +30,26 @@ macro_rules! workspaces {
             $($argument),+
         )
     };
+}
+
+/// All workspaces, oldest first, for operators; also those that are deleted and not purged yet.
+pub async fn all(pool: &PgPool) -> sqlx::Result<Vec<WorkspaceLine>> {
+    sqlx::query_as!(
+        WorkspaceLine,
+        r#"
+        select w.id as "id: WorkspaceId", w.name, w.created_at, w.deleted_at,
+            (select count(*) from workspace_members wm where wm.workspace_id = w.id) as "members!",
+            (select count(*) from chats c where c.workspace_id = w.id and c.deleted_at is null) as "chats!",
+            array(
+                select u.email from workspace_members wm join users u on u.id = wm.user_id
+                where wm.workspace_id = w.id and wm.role = 'Owner' and u.email is not null
+                order by wm.joined_at, u.id
+            ) as "owners!"
+        from workspaces w order by w.id
+        "#
+    )
+    .fetch_all(pool)
+    .await
 }
 
 /// Makes a workspace that the caller owns.

@@ -40,6 +40,25 @@ pub struct Workspace {
     pub updated_at: DateTime<Utc>,
 }
 
+/// A workspace, as operators see it.
+#[derive(Debug, Serialize)]
+pub struct WorkspaceLine {
+    /// Which workspace.
+    pub id: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// Its people.
+    pub members: i64,
+    /// Its chats that are not deleted.
+    pub chats: i64,
+    /// The addresses of its owners.
+    pub owners: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was deleted; it is purged some time after that.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
 /// The workspaces that the caller is in.
 #[derive(Serialize, ToSchema)]
 pub struct WorkspaceList {
