@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Context;
+use chat_core::database::DatabaseSettings;
 use fechatter_server::config::Settings;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
@@ -14,6 +15,14 @@ use crate::up::database_url_file;
 /// # Errors
 /// No database is named and `fechatter up` has left none, or its URL cannot be parsed.
 pub(crate) fn pool(settings: &Settings, application: &str) -> anyhow::Result<PgPool> {
+    Ok(named(settings)?.pool(application)?)
+}
+
+/// The way to the database of the settings, or else to the one of `fechatter up`.
+///
+/// # Errors
+/// No database is named and `fechatter up` has left none.
+pub(crate) fn named(settings: &Settings) -> anyhow::Result<DatabaseSettings> {
     let mut database = settings.database.clone();
     if database.url.expose_secret().is_empty() {
         let file = database_url_file(settings);
@@ -22,5 +31,5 @@ pub(crate) fn pool(settings: &Settings, application: &str) -> anyhow::Result<PgP
         })?;
         database.url = SecretString::from(url);
     }
-    Ok(database.pool(application)?)
+    Ok(database)
 }

@@ -1,5 +1,6 @@
 //! Fechatter in one command: a private PostgreSQL, and both servers on one port.
 
+pub mod backup;
 mod database;
 pub mod epoch;
 pub mod health;

@@ -12,7 +12,7 @@ use chat_core::{
 };
 use clap::{Parser, Subcommand};
 use fechatter::{
-    epoch, health, openapi, permissions,
+    backup, epoch, health, openapi, permissions,
     up::Site,
     user::{self, UserCommand},
 };
@@ -42,6 +42,19 @@ enum Command {
     Migrate,
     /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
     RotateEpoch,
+    /// Write everything into a folder, as it is at one moment, while the servers go on.
+    Backup {
+        /// A folder that is not there yet, or is empty.
+        folder: PathBuf,
+    },
+    /// Bring a backup back into an empty database: every client reloads, and everybody signs in anew.
+    Restore {
+        /// The folder of the backup.
+        folder: PathBuf,
+        /// Count afterwards whether everything is there.
+        #[arg(long)]
+        verify: bool,
+    },
     /// Ask a server whether it can serve; for health checks.
     Health {
         /// A URL of the operators' port, as `http://127.0.0.1:6689/readyz`.
@@ -74,6 +87,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Up => up(settings()?).await,
         Command::Migrate => migrate(&settings()?).await,
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
+        Command::Backup { folder } => backup::make(&settings()?, &Clock::system(), &folder).await,
+        Command::Restore { folder, verify } => backup::restore(&settings()?, &folder, verify).await,
         Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),

@@ -111,7 +111,7 @@ impl fmt::Display for Site {
 }
 
 /// The private PostgreSQL.
-async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
+pub(crate) async fn start_postgres(dir: PathBuf) -> anyhow::Result<LocalPostgres> {
     let options = Options { max_connections: MAX_CONNECTIONS, ..Options::durable(dir) };
     let postgres = spawn_blocking(move || LocalPostgres::start(&options)).await??;
     if let Some(wanted) = postgres.moved_from() {

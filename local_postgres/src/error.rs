@@ -17,6 +17,20 @@ pub enum Error {
         /// Every place and what was wrong with it.
         looked: Looked,
     },
+    /// No client program of this name that can speak with the server.
+    #[error(
+        "found no `{name}` of PostgreSQL {major} or newer.\n\
+         Install it (Debian, Ubuntu: `apt install postgresql-client`), or name its folder in FECHATTER_PG_BIN.\n\
+         Looked in:{looked}"
+    )]
+    ClientMissing {
+        /// The program.
+        name: &'static str,
+        /// The major version of the server.
+        major: u32,
+        /// Every place and what was wrong with it.
+        looked: Looked,
+    },
     /// The cluster was made by a major version whose programs are not there.
     #[error(
         "the database was made by PostgreSQL {major}, and no server programs of that version were found.\n\

@@ -38,7 +38,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::Error;
-pub use programs::Looked;
+pub use programs::{Looked, find_client};
 
 use folder::Folder;
 use programs::Programs;

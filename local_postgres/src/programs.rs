@@ -59,7 +59,7 @@ impl Programs {
             .output()
             .map_err(|error| format!("user `{}` cannot run it: {error}", account.name()))?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let (version, found) = parse_version(&said).ok_or_else(|| {
+        let (version, found) = parse_version(&said, "postgres").ok_or_else(|| {
             let complaint = String::from_utf8_lossy(&output.stderr);
             format!("`postgres --version` fails: {}{}", said.trim(), complaint.trim())
         })?;
@@ -76,8 +76,9 @@ impl Programs {
 }
 
 /// `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)` is `15.13` of 15; `18beta1` is of 18.
-fn parse_version(said: &str) -> Option<(&str, u32)> {
-    let version = said.strip_prefix("postgres (PostgreSQL) ")?.split_whitespace().next()?;
+fn parse_version<'a>(said: &'a str, program: &str) -> Option<(&'a str, u32)> {
+    let said = said.strip_prefix(program)?.strip_prefix(" (PostgreSQL) ")?;
+    let version = said.split_whitespace().next()?;
     let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
     Some((version, version[..digits].parse().ok()?))
 }
@@ -131,6 +132,39 @@ pub(crate) fn find(places: &[Place], account: &Account, major: Option<u32>) -> R
         Some(major) => Error::VersionMismatch { major, looked },
         None => Error::ProgramsMissing { looked },
     })
+}
+
+/// A client program, as `pg_dump`, for a server of this major version: an older program refuses a newer server.
+///
+/// # Errors
+/// None was found, or older ones only.
+pub fn find_client(name: &'static str, server_major: u32) -> Result<PathBuf, Error> {
+    let mut looked = Looked::default();
+    for place in places(Path::new("")) {
+        let mut wrong = Vec::new();
+        for program in
+            place.folders.iter().map(|folder| folder.join(name)).filter(|program| program.is_file())
+        {
+            match client_major(&program, name) {
+                Some(major) if major >= server_major => return Ok(program),
+                Some(major) => wrong.push(format!("{}: version {major}", program.display())),
+                None => wrong.push(format!("{}: says no version", program.display())),
+            }
+        }
+        looked.0.push(if wrong.is_empty() {
+            format!("{}: nothing", place.name)
+        } else {
+            format!("{} ({})", place.name, wrong.join("; "))
+        });
+    }
+    Err(Error::ClientMissing { name, major: server_major, looked })
+}
+
+fn client_major(program: &Path, name: &str) -> Option<u32> {
+    let output =
+        Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    parse_version(&said, name).map(|(_, major)| major)
 }
 
 /// The places to look in, in order. `scripts/get-postgres.sh` has the same list.
@@ -220,12 +254,12 @@ mod tests {
     #[test]
     fn versions_of_all_shapes() {
         assert_eq!(
-            parse_version("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"),
+            parse_version("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n", "postgres"),
             Some(("15.13", 15))
         );
-        assert_eq!(parse_version("postgres (PostgreSQL) 19beta2\n"), Some(("19beta2", 19)));
-        assert_eq!(parse_version("postgres (PostgreSQL) devel\n"), None);
-        assert_eq!(parse_version(""), None);
+        assert_eq!(parse_version("pg_dump (PostgreSQL) 19beta2\n", "pg_dump"), Some(("19beta2", 19)));
+        assert_eq!(parse_version("postgres (PostgreSQL) devel\n", "postgres"), None);
+        assert_eq!(parse_version("", "postgres"), None);
     }
 
     #[test]

@@ -185,6 +185,14 @@ async fn what_the_compose_file_starts_serves_people() {
     };
     people_talk(&anonymous).await;
 
+    // As `docker compose run --rm fechatter backup /backups/monday`.
+    if local_postgres::find_client("pg_dump", 0).is_ok() {
+        let mut operations = compose.service("fechatter");
+        operations.command = vec!["fechatter".into(), "backup".into(), operations.map("/backups/monday")];
+        block_in_place(|| complete(&operations, folder.path()));
+        assert!(folder.path().join("backups/monday/manifest.json").is_file());
+    }
+
     for program in [&mut rest, &mut notify] {
         program.signal(Signal::SIGTERM);
         assert!(block_in_place(|| program.end()).success(), "{}", program.said);

@@ -2,6 +2,7 @@
 
 mod access_matrix;
 mod accounts;
+mod backup;
 mod bad_input;
 mod changes;
 mod chat_lists;

@@ -182,9 +182,9 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// One address for both kinds, as behind a reverse proxy.
-    pub fn through(address: SocketAddr) -> Self {
-        Self { rest: vec![address], notify: vec![address] }
+    /// The addresses of one server of each kind.
+    pub fn to(rest: SocketAddr, notify: SocketAddr) -> Self {
+        Self { rest: vec![rest], notify: vec![notify] }
     }
 
     /// The actor at a server of each kind, by chance.

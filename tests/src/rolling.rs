@@ -58,7 +58,7 @@ impl Deployment {
 
     /// The way in.
     pub fn doors(&self) -> Doors {
-        Doors::through(self.nginx.address)
+        Doors::to(self.nginx.address, self.nginx.address)
     }
 
     /// Ends each server by SIGTERM, and starts it again once it has ended; the next only when it is ready.
