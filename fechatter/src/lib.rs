@@ -7,5 +7,6 @@ pub mod health;
 pub mod openapi;
 pub mod permissions;
 mod routes;
+pub mod settings_reference;
 pub mod up;
 pub mod user;

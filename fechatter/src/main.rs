@@ -12,7 +12,7 @@ use chat_core::{
 };
 use clap::{Parser, Subcommand};
 use fechatter::{
-    backup, epoch, health, openapi, permissions,
+    backup, epoch, health, openapi, permissions, settings_reference,
     up::Site,
     user::{self, UserCommand},
 };
@@ -64,6 +64,8 @@ enum Command {
     Openapi,
     /// Print who may do what.
     Permissions,
+    /// Print the reference of all settings.
+    Settings,
     /// List, suspend, restore and delete accounts.
     #[command(subcommand)]
     User(UserCommand),
@@ -92,6 +94,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
+        Command::Settings => Ok(write!(io::stdout(), "{}", settings_reference::page())?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
     }
 }
