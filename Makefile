@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos rolling-restart check fmt prepare openapi permissions fuzz bench bench-quick deny tools postgres
+.PHONY: help run test chaos rolling-restart check fmt prepare openapi permissions settings sbom unused supply-chain-tools fuzz bench bench-quick deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,7 +26,7 @@ rolling-restart: tools postgres ## restart two of each server behind nginx in tu
 	$(OFFLINE) $(CARGO) build --workspace --all-targets
 	$(OFFLINE) $(CARGO) test -p fechatter_tests --test it -- --ignored --exact --nocapture rolling_restart::ten_rounds
 
-check: tools postgres ## format, lints, checked-query data, openapi.json and docs/permissions.md
+check: tools postgres ## format, lints, checked-query data, and what is made from the code
 	$(CARGO) fmt --all --check
 	$(OFFLINE) $(CARGO) clippy --workspace --all-targets -- -D warnings
 	@scripts/prepare-queries.sh --check
@@ -34,6 +34,8 @@ check: tools postgres ## format, lints, checked-query data, openapi.json and doc
 	    || { echo 'openapi.json is not what the routes say: run `make openapi`' >&2; exit 1; }
 	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- permissions | diff -u docs/permissions.md - \
 	    || { echo 'docs/permissions.md is not what the matrix says: run `make permissions`' >&2; exit 1; }
+	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- settings | diff -u docs/settings.md - \
+	    || { echo 'docs/settings.md is not what the settings say: run `make settings`' >&2; exit 1; }
 
 fmt: ## format the code
 	$(CARGO) fmt --all
@@ -49,6 +51,10 @@ permissions: tools ## renew docs/permissions.md after a change of the permission
 	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- permissions > docs/permissions.md.part
 	@mv docs/permissions.md.part docs/permissions.md
 
+settings: tools ## renew docs/settings.md after a change of a setting
+	@$(OFFLINE) $(CARGO) run --quiet -p fechatter -- settings > docs/settings.md.part
+	@mv docs/settings.md.part docs/settings.md
+
 fuzz: tools postgres ## send all sorts of requests to a server of its own, for some minutes; see docs/fuzzing.md
 	@$(OFFLINE) $(CARGO) build --quiet -p fechatter
 	@scripts/fuzz.sh
@@ -61,8 +67,21 @@ bench-quick: tools postgres ## the same in some minutes; BENCH='--only sends,his
 	@$(OFFLINE) $(CARGO) build --profile dist -p fechatter_server -p notify_server -p fechatter_bench
 	@"$${CARGO_TARGET_DIR:-target}/dist/fechatter_bench" quick $(BENCH)
 
+supply-chain-tools: tools ## build cargo-deny, cargo-machete and cargo-cyclonedx, for the three below
+	$(CARGO) install --locked cargo-deny@0.20.2 cargo-machete@0.9.2 cargo-cyclonedx@0.5.9
+
 deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny check
+
+unused: ## dependencies that nothing uses (needs cargo-machete)
+	$(CARGO) machete --with-metadata
+
+sbom: ## what the programs are made of, as CycloneDX, into target/sbom/ (needs cargo-cyclonedx)
+	$(CARGO) cyclonedx --format json --spec-version 1.5 --target all --all
+	@mkdir -p $${CARGO_TARGET_DIR:-target}/sbom
+	@for crate in fechatter fechatter_server notify_server; do \
+	    mv $$crate/$$crate.cdx.json $${CARGO_TARGET_DIR:-target}/sbom/; done
+	@rm -f */*.cdx.json
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: install it from https://rustup.rs' >&2; exit 1; }

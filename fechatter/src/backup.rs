@@ -116,6 +116,7 @@ pub async fn restore(settings: &Settings, folder: &Path, verify: bool) -> anyhow
     } else {
         None
     };
+    let is_private = private.is_some();
     let restored = restore_into(&database, &manifest, folder, verify, &bar).await;
     if let Some(mut postgres) = private {
         spawn_blocking(move || postgres.stop()).await??;
@@ -123,8 +124,11 @@ pub async fn restore(settings: &Settings, folder: &Path, verify: bool) -> anyhow
     restored?;
     bar.finish_and_clear();
     writeln!(io::stdout(), "Restored {manifest}.")?;
-    if manifest.schema < newest {
-        writeln!(io::stdout(), "Its schema is older than this program's: run `fechatter migrate`.")?;
+    if !is_private {
+        writeln!(
+            io::stdout(),
+            "Now run `fechatter migrate`, which gives the servers what they need, and start them."
+        )?;
     }
     Ok(())
 }
@@ -145,11 +149,14 @@ async fn restore_into(
     let server = store::server_version(&mut connection).await?;
     let mut client = Client::find("pg_restore", server.max(manifest.postgresql), &database.url)?;
     bar.set_message("restoring");
-    client.arguments(["--exit-on-error", "--single-transaction", "--no-owner", "--no-password"]);
-    // Rights are given to roles, which may be others here: then they come with the next migration.
-    if !store::has_roles(&mut connection).await? {
-        client.arguments(["--no-privileges"]);
-    }
+    client.arguments([
+        "--exit-on-error",
+        "--single-transaction",
+        "--no-owner",
+        // Rights are given to roles, which may be others here: they come with the migrations.
+        "--no-privileges",
+        "--no-password",
+    ]);
     client.arguments([folder.join(DUMP).display().to_string()]);
     client.run(|| bar.tick()).await?;
 

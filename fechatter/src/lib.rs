@@ -12,6 +12,7 @@ pub mod permissions;
 pub mod purge;
 mod routes;
 pub mod schema;
+pub mod settings_reference;
 pub mod up;
 pub mod user;
 pub mod workspace;

@@ -17,6 +17,7 @@ use fechatter::{
     keys::{self, KeysCommand},
     openapi, permissions, purge,
     schema::{self, MigrateOptions},
+    settings_reference,
     up::Site,
     user::{self, UserCommand},
     workspace::{self, WorkspaceCommand},
@@ -69,6 +70,8 @@ enum Command {
     Openapi,
     /// Print who may do what.
     Permissions,
+    /// Print the reference of all settings.
+    Settings,
     /// Look whether all is well: settings, keys, disk, the database's schema, log and rows.
     Doctor(DoctorOptions),
     /// Check the settings.
@@ -136,6 +139,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Openapi => Ok(writeln!(io::stdout(), "{}", openapi::document()?)?),
+        Command::Settings => Ok(write!(io::stdout(), "{}", settings_reference::page())?),
         Command::Permissions => Ok(write!(io::stdout(), "{}", permissions::page())?),
     }
 }

@@ -250,6 +250,12 @@ fn every_service_is_confined() {
         assert_eq!(list(name, "cap_drop"), ["ALL"], "{name}");
         assert_eq!(list(name, "security_opt"), ["no-new-privileges:true"], "{name}");
         assert_eq!(compose.property(name, "privileged"), Yaml::BadValue, "{name}");
+        let added = match name.as_str() {
+            "secrets" => vec!["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+            "proxy" => vec!["NET_BIND_SERVICE"],
+            _ => Vec::new(),
+        };
+        assert_eq!(list(name, "cap_add"), added, "{name}");
         // Root for a moment, without a network, to give the volumes their owners.
         let user = compose.property(name, "user");
         let is_root = user.as_str().is_none_or(|user| user.starts_with("0:"));

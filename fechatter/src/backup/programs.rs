@@ -77,7 +77,10 @@ fn split(url: &str) -> Option<(Url, Option<String>)> {
     let mut url = Url::parse(url).ok()?;
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let mut password = url.password().map(decoded);
-    url.set_password(None).ok()?;
+    // A URL of a socket has no place for one.
+    if password.is_some() {
+        url.set_password(None).ok()?;
+    }
     let mut kept = Vec::new();
     for (name, value) in url.query_pairs() {
         if name == "password" {

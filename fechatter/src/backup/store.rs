@@ -82,15 +82,6 @@ pub(super) async fn something_in(connection: &mut PgConnection) -> sqlx::Result<
     .await
 }
 
-/// Whether the roles are there that the servers sign in as.
-pub(super) async fn has_roles(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select count(*) = 2 as "both!" from pg_roles where rolname in ('fechatter_server', 'notify_server')"#
-    )
-    .fetch_one(connection)
-    .await
-}
-
 /// Begins a restored log anew: with an epoch that nobody has seen.
 pub(super) async fn begin_log(connection: &mut PgConnection, dropped_through: i64) -> sqlx::Result<()> {
     sqlx::query!("insert into stream_epoch (dropped_through) values ($1)", dropped_through)
