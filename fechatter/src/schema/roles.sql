@@ -44,9 +44,9 @@ begin
     end loop;
 
     if 'fechatter_server' = any (ours) then
-        grant select, insert, update on users, workspaces to fechatter_server;
-        grant select, insert, update, delete on sessions, workspace_members, workspace_invites, chats, chat_members,
-            messages to fechatter_server;
+        grant select, insert, update on users to fechatter_server;
+        grant select, insert, update, delete on sessions, workspaces, workspace_members, workspace_invites, chats,
+            chat_members, messages to fechatter_server;
         grant select, insert, delete on idempotency_keys to fechatter_server;
         grant select on message_edits to fechatter_server;
         -- Tells without reading the log whether it has gone on.

@@ -21,7 +21,6 @@ use crate::{
     },
     config::AuthSettings,
     error::Error,
-    users,
     workspaces::people,
 };
 

@@ -1,6 +1,7 @@
 -- Deleted workspaces are purged like deleted chats, and as quietly.
 
-create or replace function workspace_member_changed() returns trigger language plpgsql as $$
+create or replace function workspace_member_changed() returns trigger language plpgsql
+security definer set search_path = public, pg_temp as $$
 begin
     if tg_op = 'DELETE' then
         -- The workspace was deleted long ago: nobody is left to be told.
