@@ -163,8 +163,8 @@ mod tests {
         // What needs no database is done whatever its pulse.
         assert_eq!(pulse.within(long, none, ready(1)).await, Ok(1));
         assert_eq!(pulse.within(long, none, pending::<()>()).await, Err(Late::Stalled));
-        assert_eq!(pulse.within(Duration::from_millis(20), none, pending::<()>()).await, Err(Late::TooLong));
         beats.send_replace(Beat::Unreachable);
+        assert_eq!(pulse.within(Duration::from_millis(20), none, pending::<()>()).await, Err(Late::TooLong));
         let slow = sleep(GRACE + Duration::from_millis(100));
         assert_eq!(pulse.within(long, none, slow).await, Ok(()));
         // Nobody feels it any more: that is no reason to end anything.

@@ -33,7 +33,8 @@ impl Buckets {
         [&self.0[place(hash & 0xffff_ffff)], &self.0[ROW + place(hash >> 32)]]
     }
 
-    /// Puts a token of `period` back into both buckets.
+    /// Puts a token of `period` back into both buckets. One that was found empty when it was taken gets one too many:
+    /// that is as rare as to be hit by somebody else, and as little.
     pub(super) fn give_back(&self, hash: u64, period: Duration) {
         for bucket in self.of(hash) {
             // Without a number the bucket is full.
