@@ -6,11 +6,10 @@ use std::{
 };
 
 use anyhow::bail;
-use chat_core::settings::{Problems, overlooked};
+use chat_core::settings::overlooked;
 use clap::{Subcommand, ValueEnum};
-use fechatter_server::{auth::issuer::key_files::KeyRing, config as rest};
+use fechatter_server::config as rest;
 use notify_server::config as events;
-use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::up;
@@ -59,7 +58,7 @@ pub fn run(file: Option<PathBuf>, command: &ConfigCommand) -> anyhow::Result<()>
         match rest::Settings::read(file.as_deref()) {
             Ok(settings) => {
                 let problems = match program {
-                    Program::Up => problems_of_up(&settings),
+                    Program::Up => up::problems_of_start(&settings),
                     _ => settings.problems_of_start(),
                 };
                 found.extend_from_slice(problems.lines());
@@ -93,26 +92,6 @@ pub fn run(file: Option<PathBuf>, command: &ConfigCommand) -> anyhow::Result<()>
         1 => bail!("there is a problem with the settings"),
         many => bail!("there are {many} problems with the settings"),
     }
-}
-
-/// `fechatter up` brings a database and keys where none are named.
-fn problems_of_up(settings: &rest::Settings) -> Problems {
-    let mut problems = Problems::default();
-    let mut settings = settings.clone();
-    let keys = up::key_files(&settings);
-    if settings.auth.private_key_file.as_os_str().is_empty() && keys.0.exists() && keys.1.exists() {
-        (settings.auth.private_key_file, settings.auth.public_key_file) = keys;
-    }
-    let auth = &settings.auth;
-    if !auth.private_key_file.as_os_str().is_empty() {
-        problems.note(KeyRing::read(auth));
-        problems.note(up::verifying_keys(auth));
-    }
-    if settings.database.url.expose_secret().is_empty() {
-        let listen = settings.database.listen_url.expose_secret().is_empty();
-        problems.unless(listen, "database.listen_url is set, and database.url is not");
-    }
-    problems
 }
 
 fn beside(name: &str) -> Option<PathBuf> {

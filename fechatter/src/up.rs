@@ -12,9 +12,9 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use chat_core::{clock::Clock, http::listen::Listeners};
+use chat_core::{clock::Clock, http::listen::Listeners, settings::Problems};
 use fechatter_server::{
-    auth::issuer::key_files::make,
+    auth::issuer::key_files::{KeyRing, make},
     config::{AuthSettings, Settings},
     docs,
 };
@@ -55,6 +55,7 @@ impl Site {
         clock: Clock,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
+        problems_of_start(&settings).none()?;
         fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make the folder {}", settings.data_dir.display()))?;
         let postgres = if settings.database.url.expose_secret().is_empty() {
@@ -115,6 +116,26 @@ impl fmt::Display for Site {
         }
         write!(f, "Ctrl-C stops it.")
     }
+}
+
+/// What keeps `fechatter up` from starting. It brings a database and keys where none are named.
+pub(crate) fn problems_of_start(settings: &Settings) -> Problems {
+    let mut problems = Problems::default();
+    let mut auth = settings.auth.clone();
+    if auth.private_key_file.as_os_str().is_empty() {
+        let (private, public) = key_files(settings);
+        if private.exists() && public.exists() {
+            (auth.private_key_file, auth.public_key_file) = (private, public);
+        }
+    }
+    if !auth.private_key_file.as_os_str().is_empty() {
+        problems.note(KeyRing::read(&auth));
+        problems.note(verifying_keys(&auth));
+    }
+    let database = &settings.database;
+    let alone = database.url.expose_secret().is_empty() && !database.listen_url.expose_secret().is_empty();
+    problems.unless(!alone, "database.listen_url is set, and database.url is not");
+    problems
 }
 
 /// The private PostgreSQL.

@@ -13,9 +13,8 @@ type Findings = BTreeMap<String, (String, String)>;
 fn examine(folder: &Path, variables: &[(&str, &str)]) -> (bool, Findings) {
     let mut program = Program::start("fechatter", folder, &["doctor", "--json"], variables);
     let success = tokio::task::block_in_place(|| program.end()).success();
-    let said = &program.said;
-    let json = &said[said.find("[\n").unwrap_or_else(|| panic!("{said}"))..=said.rfind(']').expect("JSON")];
-    let findings: Vec<Value> = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let findings = serde_json::from_str(&program.printed);
+    let findings: Vec<Value> = findings.unwrap_or_else(|error| panic!("{error}: {}", program.said));
     let text = |finding: &Value, field: &str| finding[field].as_str().expect("text").to_owned();
     let by_check = findings
         .iter()

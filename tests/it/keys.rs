@@ -32,7 +32,7 @@ fn keys(site: &Site, arguments: &[&str]) -> String {
     let arguments: Vec<_> = ["keys"].iter().chain(arguments).copied().collect();
     let mut program = Program::start("fechatter", folder.path(), &arguments, &variables);
     assert!(tokio::task::block_in_place(|| program.end()).success(), "{}", program.said);
-    program.said.clone()
+    program.printed.clone()
 }
 
 /// The same person with a fresh token, from the server that they are at.

@@ -96,6 +96,11 @@ async fn the_check_lists_every_problem_and_shows_settings_without_secrets() {
     let (fine, said) = check(&folder, &[], &[]);
     assert!(fine && said.contains("The settings are fine."), "{said}");
 
+    // What `up` would not start with either.
+    let alone = ("FECHATTER_DATABASE__LISTEN_URL", "postgres://127.0.0.1:1/x");
+    assert!(check(&folder, &[], &[alone]).1.contains("database.url is not"));
+    assert!(refused(&folder, "fechatter", &["up"], &[alone]).contains("database.url is not"));
+
     let broken = "server: {drain_s: 100000}\nlimits: {request_s: 0}\n";
     fs::write(folder.path().join("app.yml"), broken).expect("a file");
     let (fine, said) = check(&folder, &[], &[]);
@@ -119,8 +124,10 @@ async fn the_check_lists_every_problem_and_shows_settings_without_secrets() {
     assert!(said.contains("NOTIFY_STREAM__HEARTBEAT_S=25\n"), "{said}");
     assert!(said.contains("FECHATTER_SERVER_PORT is no setting"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
-    let (_, said) = check(&folder, &["--show", "--json"], &variables[..3]);
-    let shown: Value = serde_json::from_str(&said).expect("JSON");
+    let arguments = ["config", "check", "--show", "--json"];
+    let mut program = Program::start("fechatter", folder.path(), &arguments, &variables);
+    assert!(tokio::task::block_in_place(|| program.end()).success(), "{}", program.said);
+    let shown: Value = serde_json::from_str(&program.printed).expect("JSON");
     assert_eq!(shown["FECHATTER"]["server"]["drain_s"], 7);
     assert_eq!(shown["FECHATTER"]["database"]["url"], "[hidden]");
 }

@@ -15,15 +15,20 @@ use nix::{
     unistd::Pid,
 };
 
+/// A line, and whether it stood on the standard output.
+struct Line(String, bool);
+
 /// How long a program may take to start or end.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program that runs until it is told to end, or dropped.
 pub struct Program {
     child: Child,
-    lines: Receiver<String>,
+    lines: Receiver<Line>,
     /// What it has said so far.
     pub said: String,
+    /// What of that stood on its standard output, without the logs between.
+    pub printed: String,
 }
 
 impl Program {
@@ -41,12 +46,22 @@ impl Program {
         let stderr = child.stderr.take().expect("a pipe");
         let to_stdout = send.clone();
         thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|l| to_stdout.send(l))
+            BufReader::new(stdout)
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|l| to_stdout.send(Line(l, true)))
         });
         thread::spawn(move || {
-            BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|l| send.send(l))
+            BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|l| send.send(Line(l, false)))
         });
-        Self { child, lines, said: String::new() }
+        Self { child, lines, said: String::new(), printed: String::new() }
+    }
+
+    fn note(&mut self, Line(line, printed): &Line) {
+        for kept in [Some(&mut self.said), printed.then_some(&mut self.printed)].into_iter().flatten() {
+            *kept += line;
+            kept.push('\n');
+        }
     }
 
     /// Reads on until a line holds `mark`; answers the line.
@@ -58,17 +73,18 @@ impl Program {
             let Ok(line) = self.lines.recv_timeout(left) else {
                 panic!("the program never said {mark:?}, but:\n{}", self.said)
             };
-            self.said += &line;
-            self.said.push('\n');
-            if line.contains(mark) {
-                return line;
+            self.note(&line);
+            if line.0.contains(mark) {
+                return line.0;
             }
         }
     }
 
     /// What it has said so far, without waiting for more.
     pub fn said_by_now(&mut self) -> &str {
-        self.said.extend(self.lines.try_iter().map(|line| line + "\n"));
+        for line in self.lines.try_iter().collect::<Vec<_>>() {
+            self.note(&line);
+        }
         &self.said
     }
 
@@ -89,7 +105,9 @@ impl Program {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait().expect("our own process") {
-                self.said.extend(self.lines.iter().map(|line| line + "\n"));
+                for line in self.lines.iter().collect::<Vec<_>>() {
+                    self.note(&line);
+                }
                 return status;
             }
             thread::sleep(Duration::from_millis(20));
