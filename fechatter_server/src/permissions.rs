@@ -1,13 +1,21 @@
 //! The permission matrix, served.
 
+use std::sync::LazyLock;
+
 use chat_core::{
-    http::answer::Found,
+    http::answer::{Encoded, FoundEncoded},
     permission::{Matrix, matrix},
 };
 
 use crate::error::Error;
 
+/// Encoded once: anybody may ask for it.
+static MATRIX: LazyLock<serde_json::Result<Encoded<Matrix>>> = LazyLock::new(|| Encoded::of(&matrix()));
+
 /// Every cell of the matrix.
-pub async fn list() -> Result<Found<Matrix>, Error> {
-    Ok(Found(matrix()))
+pub async fn list() -> Result<FoundEncoded<Matrix>, Error> {
+    match &*MATRIX {
+        Ok(encoded) => Ok(FoundEncoded(encoded.clone())),
+        Err(error) => Err(Error::Internal(error.to_string())),
+    }
 }

@@ -74,6 +74,9 @@ impl<T> Clone for Encoded<T> {
     }
 }
 
+/// [`Found`], with a body that was encoded before.
+pub struct FoundEncoded<T>(pub Encoded<T>);
+
 /// [`Listed`], with a body that was encoded before.
 pub struct ListedEncoded<T> {
     /// The body.
@@ -115,10 +118,16 @@ impl<T: Serialize> IntoResponse for Listed<T> {
     }
 }
 
-impl<T> IntoResponse for ListedEncoded<T> {
+impl<T> IntoResponse for FoundEncoded<T> {
     fn into_response(self) -> Response {
         let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        at(&self.position, (json, self.body.bytes).into_response())
+        (json, self.0.bytes).into_response()
+    }
+}
+
+impl<T> IntoResponse for ListedEncoded<T> {
+    fn into_response(self) -> Response {
+        at(&self.position, FoundEncoded(self.body).into_response())
     }
 }
 
@@ -132,6 +141,12 @@ fn at(position: &Position, mut response: Response) -> Response {
 impl<T: ToSchema> Output for Found<T> {
     fn describe(operation: &mut Operation) {
         operation.answers_json::<T>(200);
+    }
+}
+
+impl<T: ToSchema> Output for FoundEncoded<T> {
+    fn describe(operation: &mut Operation) {
+        Found::<T>::describe(operation);
     }
 }
 
