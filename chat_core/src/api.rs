@@ -9,7 +9,7 @@ use axum::{
     Router,
     extract::State,
     handler::Handler,
-    routing::{MethodFilter, MethodRouter, on},
+    routing::{MethodFilter, MethodRouter, get, on},
 };
 use utoipa::{
     PartialSchema, ToSchema,
@@ -26,10 +26,25 @@ use utoipa::{
     },
 };
 
-use crate::problem::Problem;
+use crate::{
+    http::answer::{Encoded, FoundEncoded},
+    problem::Problem,
+};
 
 /// The name of the bearer scheme in the document.
 pub const BEARER: &str = "bearer";
+
+/// The route of a document. It is encoded once: anybody may ask for it, and it is large.
+pub fn served<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> MethodRouter<S> {
+    let encoded = Encoded::of(document).map_err(|error| error.to_string());
+    get(async move || match encoded {
+        Ok(encoded) => Ok(FoundEncoded(encoded)),
+        Err(error) => {
+            tracing::error!(error, "the document cannot be encoded");
+            Err(Problem::internal())
+        }
+    })
+}
 
 /// Routes with the document that describes them.
 pub struct Api<S> {

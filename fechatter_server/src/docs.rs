@@ -1,7 +1,7 @@
 //! The OpenAPI document and the page that shows it, both without the internet.
 
 use axum::{Router, http::HeaderValue, http::header};
-use chat_core::api::{Api, BEARER};
+use chat_core::api::{Api, BEARER, served};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::{
     Info, License, OpenApi,
@@ -17,14 +17,12 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 /// The routes of `api`, its document and the page for it.
 pub fn with_docs(api: Api<()>) -> Router {
     let (router, document) = api.split();
-    router.merge(page(document))
+    router.merge(page()).route(crate::routes::OPENAPI, served(&complete(document)))
 }
 
-fn page(document: OpenApi) -> Router {
-    let page = SwaggerUi::new(crate::routes::DOCS)
-        .url(crate::routes::OPENAPI, complete(document))
-        .config(Config::default().try_it_out_enabled(true).persist_authorization(false));
-    Router::from(page)
+fn page() -> Router {
+    let config = Config::from(crate::routes::OPENAPI).try_it_out_enabled(true).persist_authorization(false);
+    Router::from(SwaggerUi::new(crate::routes::DOCS).config(config))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
 }
 

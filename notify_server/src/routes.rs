@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, middleware, response::Response, routing::get};
+use axum::{Router, extract::State, middleware, response::Response, routing::get};
 use chat_core::{
-    api::{Api, BEARER, about},
+    api::{Api, BEARER, about, served},
     http::capacity::answer_within,
     telemetry::metrics,
 };
@@ -50,7 +50,7 @@ pub(crate) fn with_document(api: Api<()>) -> Router {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     schemes.insert(BEARER.to_owned(), SecurityScheme::Http(bearer).into());
-    router.route(OPENAPI, get(async move || Json(document)))
+    router.route(OPENAPI, served(&document))
 }
 
 async fn measurements(State(state): State<AppState>) -> Response {

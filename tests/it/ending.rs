@@ -138,6 +138,19 @@ async fn open_stream(address: SocketAddr, token: String) -> (TcpStream, String) 
     (socket, said)
 }
 
+/// Sends a head and some of its body, once the handler has asked for the body (RFC 9110, section 10.1.1).
+async fn begin_to_send(address: SocketAddr, head: &str, some: &[u8]) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    let head = format!("{head}Content-Type: application/json\r\nExpect: 100-continue\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.expect("a request");
+    let mut asked = [0; 25];
+    let reading = timeout(PATIENCE, socket.read_exact(&mut asked)).await;
+    reading.expect("in time").expect("a question for the body");
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write_all(some).await.expect("some of the body");
+    socket
+}
+
 async fn ends_in_peace(mut running: Running) {
     let ann = running.sign_up().await;
     let notify = ann.notify;
@@ -158,13 +171,11 @@ async fn ends_in_peace(mut running: Running) {
             tokio::join!(ann.post("/api/workspaces", body), ann.act("/api/notifications/ticket"),)
         }
     });
-    let mut upload = TcpStream::connect(ann.rest).await.expect("a connection");
-    let head = format!(
-        "PATCH /api/users/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
-         Content-Length: 20\r\n\r\n{{\"full_",
+    let begins = format!(
+        "PATCH /api/users/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 20\r\n",
         ann.token
     );
-    upload.write_all(head.as_bytes()).await.expect("a request");
+    let mut unfinished = begin_to_send(ann.rest, &begins, b"{\"full_").await;
     waits_for_locks(&running.database_url, 2).await;
 
     let begun = Instant::now();
@@ -183,13 +194,13 @@ async fn ends_in_peace(mut running: Running) {
         assert!(said.ends_with("0\r\n\r\n"), "the last chunk is there: {said}");
     }
     // What had been asked for is done and answered.
-    upload.write_all(b"name\": \"Ann\"}").await.expect("the rest of the body");
+    unfinished.write_all(b"name\": \"Ann\"}").await.expect("the rest of the body");
     held.rollback().await.expect("the end of the transaction");
     let (made, ticket) = timeout(PATIENCE, slow).await.expect("answers in time").expect("no panic");
     made.expect(201);
     ticket.expect(201);
     let mut answer = String::new();
-    timeout(PATIENCE, upload.read_to_string(&mut answer))
+    timeout(PATIENCE, unfinished.read_to_string(&mut answer))
         .await
         .expect("an answer in time")
         .expect("an answer");
@@ -223,9 +234,8 @@ async fn ends_at_once(mut running: Running) {
     let ann = running.sign_up().await;
     let (mut stream, _) = open_stream(ann.notify, ann.token.clone()).await;
     // A request that would take all of the time there is.
-    let mut upload = TcpStream::connect(ann.rest).await.expect("a connection");
-    let head = "POST /api/auth/signin HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{";
-    upload.write_all(head.as_bytes()).await.expect("a request");
+    let begins = "POST /api/auth/signin HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n";
+    let _unfinished = begin_to_send(ann.rest, begins, b"{").await;
     let mut reading = String::new();
     for program in &mut running.programs {
         program.signal(Signal::SIGTERM);

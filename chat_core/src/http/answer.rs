@@ -7,6 +7,7 @@ use std::{
 
 use axum::{
     Json,
+    body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -86,6 +87,9 @@ impl<T> Clone for Encoded<T> {
     }
 }
 
+/// [`Found`], with a body that was encoded before.
+pub struct FoundEncoded<T>(pub Encoded<T>);
+
 /// [`Listed`], with a body that was encoded before.
 pub struct ListedEncoded<T> {
     /// The body.
@@ -129,19 +133,24 @@ impl<T: Serialize> IntoResponse for Listed<T> {
     }
 }
 
+impl<T> IntoResponse for FoundEncoded<T> {
+    fn into_response(self) -> Response {
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (json, self.0.bytes).into_response()
+    }
+}
+
 impl<T> IntoResponse for ListedEncoded<T> {
     fn into_response(self) -> Response {
-        let json = [
-            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (header::VARY, HeaderValue::from_static("accept-encoding")),
-        ];
-        let response = match self.accepts_gzip.0.then(|| self.body.gzip()).flatten() {
-            Some(gzip) => {
-                let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-                (json, coding, gzip).into_response()
-            }
-            None => (json, self.body.bytes).into_response(),
-        };
+        let gzip = self.accepts_gzip.0.then(|| self.body.gzip()).flatten();
+        let mut response = FoundEncoded(self.body).into_response();
+        if let Some(gzip) = gzip {
+            // With its own length.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            *response.body_mut() = Body::from(gzip);
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         at(&self.position, response)
     }
 }
@@ -156,6 +165,12 @@ fn at(position: &Position, mut response: Response) -> Response {
 impl<T: ToSchema> Output for Found<T> {
     fn describe(operation: &mut Operation) {
         operation.answers_json::<T>(200);
+    }
+}
+
+impl<T: ToSchema> Output for FoundEncoded<T> {
+    fn describe(operation: &mut Operation) {
+        Found::<T>::describe(operation);
     }
 }
 

@@ -65,29 +65,29 @@ impl HyperService<Request<Incoming>> for Answers {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let turn = self.turns.begin();
         let version = request.version();
-        let mut request = timely(request, self.body_idle);
+        let permit = Entry::new(self.entry.as_ref().and_then(Entry::take));
+        let mut request = timely(request, self.body_idle, permit.clone());
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(self.address));
         // An older client takes no chunks.
         if let Some(offer) = self.offer.clone().filter(|_| version == Version::HTTP_11) {
             extensions.insert(offer);
         }
-        let permit = self.entry.as_ref().and_then(Entry::take);
         let answer = self.router.clone().call(request);
-        Box::pin(async {
+        Box::pin(async move {
             let answered = answer.await;
-            drop(permit);
+            drop(permit.take());
             answered.map(|response| response.map(|body| Answer { body, turn }))
         })
     }
 }
 
 /// The request, with a body that fails when it comes too slowly.
-fn timely(request: Request<Incoming>, idle: Duration) -> Request<Body> {
+fn timely(request: Request<Incoming>, idle: Duration, entry: Entry) -> Request<Body> {
     if request.body().is_end_stream() {
         return request.map(|_| Body::empty());
     }
-    let request = request.map(|body| Timely::new(body, idle));
+    let request = request.map(|body| Timely::new(body, idle, entry));
     let waits = request.body().waits();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(waits);

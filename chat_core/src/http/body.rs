@@ -14,6 +14,8 @@ use axum::{
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::answers::Entry;
+
 /// Bytes that a client must send a second, over the whole of a body.
 const RATE: u32 = 1024;
 
@@ -68,13 +70,15 @@ pub(super) struct Timely<B> {
     idle: Duration,
     received: u64,
     waits: Waits,
+    /// Whoever is waited for keeps nobody else waiting.
+    entry: Entry,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Timely<B> {
-    /// `body`, which may pause for `idle`.
-    pub(super) fn new(body: B, idle: Duration) -> Self {
-        Self { body, idle, received: 0, waits: Waits::default(), timer: None }
+    /// `body`, which may pause for `idle`; `entry` is given back when it does.
+    pub(super) fn new(body: B, idle: Duration, entry: Entry) -> Self {
+        Self { body, idle, received: 0, waits: Waits::default(), entry, timer: None }
     }
 
     /// How long it has been waited for.
@@ -84,6 +88,7 @@ impl<B> Timely<B> {
 
     /// Ready when it is too late for more.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        drop(self.entry.take());
         let since = self.waits.begin();
         // Whole bodies have limits far below what this could not hold.
         let received = u32::try_from(self.received).unwrap_or(u32::MAX);

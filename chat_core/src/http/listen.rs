@@ -191,7 +191,7 @@ fn within_files(capacity: Capacity) -> Capacity {
         return capacity;
     }
     if capacity.connections != 0 {
-        tracing::warn!(connections = room, files, "the limit of open files allows fewer connections");
+        tracing::info!(connections = room, files, "the limit of open files allows fewer connections");
     }
     Capacity { connections: room, ..capacity }
 }

@@ -85,7 +85,7 @@ mod tests {
             (TICK, 2),
             (TICK + Duration::from_millis(1), 3),
             (Duration::from_secs(1), 5),
-            (MOST - TICK, most - 1),
+            (11 * TICK, most - 1),
             (MOST, most),
             (Duration::from_hours(1), most),
             (Duration::MAX, most),

@@ -307,6 +307,12 @@ async fn who_has_not_asked_yet_keeps_nobody_waiting() -> io::Result<()> {
         slow.push(socket);
     }
     is_answered(&mut site.connect().await?).await?;
+    // Nor does who owes the body.
+    let mut owing = site.connect().await?;
+    let head =
+        "POST /body HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+    owing.write_all(head.as_bytes()).await?;
+    is_answered(&mut site.connect().await?).await?;
     // Their turn comes when they have asked.
     for mut socket in slow {
         socket.write_all(b"\r\n").await?;

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Attacks a server of its own, on this machine only, and prints what everybody else noticed; see docs/security-tests.md.
+# Needs slowhttptest, h2load (Debian: nghttp2-client) and Python 3.
+#
+# SECURITY_SECONDS (20, at most 60) is how long each attack lasts; SECURITY_PROGRAM attacks another build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for tool in slowhttptest h2load python3; do
+    command -v "$tool" >/dev/null || {
+        echo "$tool is missing (Debian: apt install slowhttptest nghttp2-client python3)" >&2
+        exit 1
+    }
+done
+program=$(realpath "${SECURITY_PROGRAM:-${CARGO_TARGET_DIR:-target}/release/fechatter}")
+seconds=${SECURITY_SECONDS:-20}
+[ "$seconds" -ge 5 ] && [ "$seconds" -le 60 ] || { echo 'SECURITY_SECONDS must be from 5 to 60' >&2; exit 1; }
+
+# Below /tmp, where the user that PostgreSQL runs as can reach it.
+folder=$(mktemp -d /tmp/fechatter-security.XXXXXX)
+chmod 755 "$folder"
+(cd "$folder" && FECHATTER_SERVER__PORT=0 FECHATTER_SERVER__ADMIN_PORT=0 RUST_LOG=warn \
+    exec env -u DATABASE_URL "$program" up >server.log 2>&1) &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap 'exit 130' INT TERM
+
+for _ in $(seq 300); do
+    grep -q 'Fechatter is ready' "$folder/server.log" && break
+    kill -0 "$server" 2>/dev/null || { cat "$folder/server.log" >&2; exit 1; }
+    sleep 0.2
+done
+url=$(sed -n 's/^Fechatter is ready at //p' "$folder/server.log")
+[ -n "$url" ] || { cat "$folder/server.log" >&2; exit 1; }
+
+PYTHONDONTWRITEBYTECODE=1 timeout "$((20 * seconds + 240))" \
+    python3 scripts/security_tests.py "$url" "$server" "$seconds"
+
+if grep -E 'ERROR|panicked' "$folder/server.log" >&2; then
+    echo 'The server logged errors.' >&2
+    exit 1
+fi
