@@ -21,8 +21,4 @@ create database fechatter owner fechatter_owner encoding 'UTF8' template templat
 revoke all on database fechatter from public;
 grant connect on database fechatter to fechatter_server, notify_server;
 revoke all on database postgres from public;
--- The servers act as the owner, so that what they make belongs to it: partitions of the event log.
-grant fechatter_owner to fechatter_server, notify_server;
-alter role fechatter_server set role fechatter_owner;
-alter role notify_server set role fechatter_owner;
 SQL

@@ -52,7 +52,7 @@ pub async fn make(settings: &Settings, clock: &Clock, folder: &Path) -> anyhow::
     let pool = database.pool_without_limits("fechatter backup")?;
     let mut snapshot = Snapshot::begin(&pool).await.context("the database does not answer")?;
     let server = store::server_version(&mut snapshot.tx).await?;
-    let mut client = Client::find("pg_dump", server, &database.url)?;
+    let mut client = Client::find("pg_dump", server, &database)?;
     make_folder(folder)?;
     let file = folder.join(DUMP);
 
@@ -147,7 +147,7 @@ async fn restore_into(
         bail!("the database is not empty: it has a table {table}; restore into a new one");
     }
     let server = store::server_version(&mut connection).await?;
-    let mut client = Client::find("pg_restore", server.max(manifest.postgresql), &database.url)?;
+    let mut client = Client::find("pg_restore", server.max(manifest.postgresql), database)?;
     bar.set_message("restoring");
     client.arguments([
         "--exit-on-error",

@@ -43,6 +43,7 @@ fn complete(service: &Service, folder: &Path) {
 fn start(compose: &Compose, name: &str, prefix: &str, folder: &Path) -> (Program, SocketAddr, SocketAddr) {
     let mut service = compose.service(name);
     service.change(&format!("{prefix}_SERVER__HOST"), "127.0.0.1");
+    service.change(&format!("{prefix}_SERVER__TRUSTED_PROXIES"), "127.0.0.1");
     service.environment.insert(format!("{prefix}_SERVER__PORT"), "0".into());
     service.environment.insert(format!("{prefix}_SERVER__ADMIN_PORT"), "0".into());
     let mut program = Program::run(service.command(folder));

@@ -3,9 +3,10 @@
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, ensure};
+use chat_core::database::DatabaseSettings;
 use local_postgres::find_client;
 use percent_encoding::percent_decode_str;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::{process::Command, time::interval};
 use url::Url;
 
@@ -38,10 +39,17 @@ pub(super) struct Client {
 
 impl Client {
     /// Finds it.
-    pub(super) fn find(name: &'static str, server_major: u32, url: &SecretString) -> anyhow::Result<Self> {
-        let (url, password) = split(url.expose_secret()).context("database.url is not a URL")?;
+    pub(super) fn find(
+        name: &'static str,
+        server_major: u32,
+        database: &DatabaseSettings,
+    ) -> anyhow::Result<Self> {
+        let (url, password) = split(database.url.expose_secret()).context("database.url is not a URL")?;
         let mut command = Command::new(find_client(name, server_major)?);
         command.arg(format!("--dbname={url}"));
+        if !database.ca_file.as_os_str().is_empty() {
+            command.env("PGSSLROOTCERT", &database.ca_file);
+        }
         // Only its owner can read a process's variables; anybody its command line.
         if let Some(password) = password {
             command.env("PGPASSWORD", password);
