@@ -102,7 +102,8 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    // Boxed: the start of both servers keeps much at hand.
+    match Box::pin(run(Arguments::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fechatter: {error:#}");
@@ -116,7 +117,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = named.clone().or_else(|| Path::new("app.yml").exists().then(|| "app.yml".into()));
     let settings = || Settings::read(file.as_deref());
     match arguments.command.unwrap_or(Command::Up) {
-        Command::Up => up(settings()?).await,
+        Command::Up => Box::pin(up(settings()?)).await,
         Command::Migrate(options) => {
             let settings = settings()?;
             let traces = telemetry::logs::init(&settings.log, &settings.telemetry)?;

@@ -104,7 +104,9 @@ impl Program {
     /// What it has said so far, without waiting for more.
     pub fn said_by_now(&mut self) -> &str {
         let lines: Vec<_> = self.lines.try_iter().collect();
-        lines.iter().for_each(|line| self.note(line));
+        for line in &lines {
+            self.note(line);
+        }
         &self.said
     }
 
@@ -131,7 +133,9 @@ impl Program {
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait().expect("our own process") {
                 let lines: Vec<_> = self.lines.iter().collect();
-                lines.iter().for_each(|line| self.note(line));
+                for line in &lines {
+                    self.note(line);
+                }
                 return status;
             }
             thread::sleep(Duration::from_millis(20));
