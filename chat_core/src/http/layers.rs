@@ -141,7 +141,7 @@ fn request_span(request: &Request, request_id: &HeaderValue) -> Span {
 /// At debug, because a line for each request costs more than most requests; what went wrong is logged always.
 fn log_answer(status: StatusCode, latency: Duration, asker: &Asker, span: &Span) {
     if traces::are_on() {
-        traces::answered(span, status);
+        traces::answered(span, status, asker.0.get().copied());
     }
     let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     let user_id = asker.0.get().map(tracing::field::display);

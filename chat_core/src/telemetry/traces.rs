@@ -31,7 +31,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::dynamic_filter_fn, registry::LookupSpan};
 
 use super::requests::method;
-use crate::{http::client_address::Networks, settings::Problems};
+use crate::{http::client_address::Networks, ids::UserId, settings::Problems};
 
 /// The crates whose spans are sent.
 const CRATES: [&str; 4] = ["chat_core", "fechatter", "fechatter_server", "notify_server"];
@@ -196,8 +196,11 @@ pub(crate) fn request_span(request: &Request, request_id: Option<&str>) -> Span 
     span
 }
 
-/// Notes how a request was answered.
-pub(crate) fn answered(span: &Span, status: StatusCode) {
+/// Notes who asked, and how it was answered.
+pub(crate) fn answered(span: &Span, status: StatusCode, asker: Option<UserId>) {
+    if let Some(asker) = asker {
+        span.record("user_id", display(asker));
+    }
     span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.set_status(Status::error(""));
