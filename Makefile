@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos rolling-restart check fmt prepare openapi permissions settings sbom unused supply-chain-tools fuzz security-tests bench bench-quick deny tools postgres
+.PHONY: help run test chaos rolling-restart check fmt prepare openapi permissions settings sbom unused supply-chain-tools fuzz security-tests disk-full bench bench-quick deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +62,10 @@ fuzz: tools postgres ## send all sorts of requests to a server of its own, for s
 security-tests: tools postgres ## attack a server of its own for some minutes; see docs/security-tests.md
 	@$(OFFLINE) $(CARGO) build --quiet --release -p fechatter
 	@scripts/security-tests.sh
+
+disk-full: tools postgres ## fill the disk under a database, and see that nothing acknowledged is lost (as root)
+	@$(OFFLINE) $(CARGO) build --quiet -p fechatter
+	@scripts/disk-full.sh
 
 bench: tools postgres ## measure sends, streams and reads beside the machine's limits, for about a quarter of an hour
 	@$(OFFLINE) $(CARGO) build --profile dist -p fechatter_server -p notify_server -p fechatter_bench
