@@ -5,6 +5,7 @@
 # DISK_FULL_PROGRAM fills the disk under another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/own-server.sh
 
 [ "$(id -u)" = 0 ] || { echo 'A small disk in memory needs root.' >&2; exit 1; }
 program=$(realpath "${DISK_FULL_PROGRAM:-${CARGO_TARGET_DIR:-target}/debug/fechatter}")
@@ -13,18 +14,10 @@ folder=$(mktemp -d /tmp/fechatter-disk.XXXXXX)
 chmod 755 "$folder"
 mkdir "$folder/disk"
 mount -t tmpfs -o size=160m,mode=755 tmpfs "$folder/disk"
-(cd "$folder" && FECHATTER_SERVER__PORT=0 FECHATTER_SERVER__ADMIN_PORT=0 FECHATTER_DATA_DIR="$folder/disk/data" \
-    FECHATTER_LIMITS__ENABLED=false RUST_LOG=warn exec env -u DATABASE_URL "$program" up >server.log 2>&1) &
-server=$!
+start_server "$program" FECHATTER_DATA_DIR="$folder/disk/data" FECHATTER_LIMITS__ENABLED=false
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; umount "$folder/disk"; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 
-for _ in $(seq 300); do
-    grep -q 'Fechatter is ready' "$folder/server.log" && break
-    kill -0 "$server" 2>/dev/null || { cat "$folder/server.log" >&2; exit 1; }
-    sleep 0.2
-done
-url=$(sed -n 's/^Fechatter is ready at //p' "$folder/server.log")
-[ -n "$url" ] || { cat "$folder/server.log" >&2; exit 1; }
+await_server
 
 PYTHONDONTWRITEBYTECODE=1 timeout 300 python3 scripts/disk_full.py "$url" "$folder/disk"

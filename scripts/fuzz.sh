@@ -6,6 +6,7 @@
 # FUZZ_SECONDS have passed in each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/own-server.sh
 
 version=4.32.5
 seed=${FUZZ_SEED:-20250607}
@@ -24,19 +25,11 @@ fi
 folder=$(mktemp -d /tmp/fechatter-fuzz.XXXXXX)
 chmod 755 "$folder"
 program=$(realpath "$program")
-(cd "$folder" && FECHATTER_SERVER__PORT=0 FECHATTER_SERVER__ADMIN_PORT=0 FECHATTER_LIMITS__ENABLED=false RUST_LOG=warn \
-    exec env -u DATABASE_URL "$program" up >server.log 2>&1) &
-server=$!
+start_server "$program" FECHATTER_LIMITS__ENABLED=false
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 
-for _ in $(seq 300); do
-    grep -q 'Fechatter is ready' "$folder/server.log" && break
-    kill -0 "$server" 2>/dev/null || { cat "$folder/server.log" >&2; exit 1; }
-    sleep 0.2
-done
-url=$(sed -n 's/^Fechatter is ready at //p' "$folder/server.log")
-[ -n "$url" ] || { cat "$folder/server.log" >&2; exit 1; }
+await_server
 
 export FUZZ_SCENE=$folder/scene.json PYTHONPATH=$root/scripts SCHEMATHESIS_HOOKS=fuzz_hooks
 export PYTHONDONTWRITEBYTECODE=1

@@ -5,6 +5,7 @@
 # SECURITY_SECONDS (20, at most 60) is how long each attack lasts; SECURITY_PROGRAM attacks another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/own-server.sh
 
 for tool in slowhttptest h2load python3; do
     command -v "$tool" >/dev/null || {
@@ -19,19 +20,11 @@ seconds=${SECURITY_SECONDS:-20}
 # Below /tmp, where the user that PostgreSQL runs as can reach it.
 folder=$(mktemp -d /tmp/fechatter-security.XXXXXX)
 chmod 755 "$folder"
-(cd "$folder" && FECHATTER_SERVER__PORT=0 FECHATTER_SERVER__ADMIN_PORT=0 RUST_LOG=warn \
-    exec env -u DATABASE_URL "$program" up >server.log 2>&1) &
-server=$!
+start_server "$program"
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 
-for _ in $(seq 300); do
-    grep -q 'Fechatter is ready' "$folder/server.log" && break
-    kill -0 "$server" 2>/dev/null || { cat "$folder/server.log" >&2; exit 1; }
-    sleep 0.2
-done
-url=$(sed -n 's/^Fechatter is ready at //p' "$folder/server.log")
-[ -n "$url" ] || { cat "$folder/server.log" >&2; exit 1; }
+await_server
 
 PYTHONDONTWRITEBYTECODE=1 timeout "$((20 * seconds + 240))" \
     python3 scripts/security_tests.py "$url" "$server" "$seconds"
