@@ -134,6 +134,7 @@ pub(crate) fn problems_of_start(settings: &Settings) -> Problems {
         problems.note(KeyRing::read(&auth));
         problems.note(verifying_keys(&auth));
     }
+    problems.note(settings.server.tls.check());
     let database = &settings.database;
     let alone = database.url.expose_secret().is_empty() && !database.listen_url.expose_secret().is_empty();
     problems.unless(!alone, "database.listen_url is set, and database.url is not");

@@ -200,6 +200,7 @@ impl Settings {
             problems.note::<()>(Err(SettingsError::Missing));
         }
         problems.note(KeyRing::read(&self.auth));
+        problems.note(self.server.tls.check());
         problems
     }
 }
