@@ -1,0 +1,3 @@
+//! Reactions to messages: an emoji each, counted on the message.
+
+pub mod emoji;
