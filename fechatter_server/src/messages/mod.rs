@@ -4,6 +4,7 @@ pub mod changes;
 pub mod cursors;
 pub mod handlers;
 pub mod history;
+pub mod pins;
 pub mod reactions;
 pub mod sending;
 pub mod store;
