@@ -70,6 +70,10 @@ pub enum EventKind {
     WorkspaceUpdate,
     /// A person read a chat up to some message.
     Read,
+    /// Somebody reacted to a message, or took it back.
+    Reaction,
+    /// A person saved a message, or took it out; for nobody else.
+    Saved,
     /// A session was ended; internal.
     SessionRevoked,
     /// A person was suspended; internal.
@@ -91,6 +95,8 @@ impl EventKind {
             "chat_update" => Self::ChatUpdate,
             "workspace_update" => Self::WorkspaceUpdate,
             "read" => Self::Read,
+            "reaction" => Self::Reaction,
+            "saved" => Self::Saved,
             "session_revoked" => Self::SessionRevoked,
             "user_suspended" => Self::UserSuspended,
             "user_changed" => Self::UserChanged,
@@ -108,6 +114,8 @@ impl EventKind {
             Self::ChatUpdate => Some("chat_update"),
             Self::WorkspaceUpdate => Some("workspace_update"),
             Self::Read => Some("read"),
+            Self::Reaction => Some("reaction"),
+            Self::Saved => Some("saved"),
             Self::SessionRevoked | Self::UserSuspended | Self::UserChanged | Self::Unknown => None,
         }
     }

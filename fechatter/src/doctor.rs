@@ -280,6 +280,7 @@ async fn rows(connection: &mut PgConnection) -> sqlx::Result<Finding> {
         (store::cursors_ahead(connection).await?, "members have read or joined beyond the last message"),
         (store::ownerless(connection).await?, "workspaces or chats with people and without an owner"),
         (store::half_deleted(connection).await?, "chats outlived their workspace"),
+        (store::miscounted_reactions(connection).await?, "kinds of reactions are miscounted"),
         (
             store::sessions_of_suspended(connection).await?,
             "sessions in force of people who are suspended or deleted",

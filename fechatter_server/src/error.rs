@@ -89,6 +89,12 @@ pub enum Conflict {
     VersionMismatch,
     /// The message is deleted.
     MessageDeleted,
+    /// The message has reactions of as many kinds as it may have.
+    TooManyReactions,
+    /// The chat has as many pins as it may have.
+    TooManyPins,
+    /// The person has saved as many messages as one may save.
+    TooManySaved,
 }
 
 impl Conflict {
@@ -105,6 +111,9 @@ impl Conflict {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::VersionMismatch => "version_mismatch",
             Self::MessageDeleted => "message_deleted",
+            Self::TooManyReactions => "too_many_reactions",
+            Self::TooManyPins => "too_many_pins",
+            Self::TooManySaved => "too_many_saved",
         }
     }
 
@@ -123,6 +132,9 @@ impl Conflict {
             Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request.",
             Self::VersionMismatch => "It was changed in the meantime.",
             Self::MessageDeleted => "The message is deleted.",
+            Self::TooManyReactions => "The message has reactions of 20 kinds: choose one of these.",
+            Self::TooManyPins => "The chat has 100 pinned messages: unpin one first.",
+            Self::TooManySaved => "You have saved 10,000 messages: take one out first.",
         }
     }
 }

@@ -68,7 +68,13 @@ fn auth_api() -> Api<AppState> {
 }
 
 fn message_api() -> Api<AppState> {
-    use crate::messages::{changes::handlers as changes, handlers as messages};
+    use crate::{
+        messages::{
+            changes::handlers as changes, handlers as messages, pins::handlers as pins,
+            reactions::handlers as reactions,
+        },
+        saved::handlers as saved,
+    };
     Api::default()
         .get("/api/chats/{id}/messages", messages::list, about("A page of a chat's history"))
         .post("/api/chats/{id}/messages", messages::send, about("Send a message").refuses(&[409]))
@@ -87,6 +93,43 @@ fn message_api() -> Api<AppState> {
             "/api/chats/{id}/messages/{message_id}/edits",
             changes::edits,
             about("What a message said before it was edited"),
+        )
+        .get(
+            "/api/chats/{id}/messages/{message_id}/reactions",
+            reactions::list,
+            about("Who reacted to a message"),
+        )
+        .put(
+            "/api/chats/{id}/messages/{message_id}/reactions/{emoji}",
+            reactions::react,
+            about("React to a message").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/reactions/{emoji}",
+            reactions::unreact,
+            about("Take back one's reaction to a message").refuses(&[409]),
+        )
+        .get("/api/chats/{id}/pins", pins::list, about("The pinned messages of a chat"))
+        .put(
+            "/api/chats/{id}/messages/{message_id}/pin",
+            pins::pin,
+            about("Pin a message to its chat").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/pin",
+            pins::unpin,
+            about("Unpin a message").refuses(&[409]),
+        )
+        .get("/api/saved", saved::list, about("The messages that one has saved"))
+        .put(
+            "/api/chats/{id}/messages/{message_id}/saved",
+            saved::save,
+            about("Save a message for oneself").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/saved",
+            saved::unsave,
+            about("Take a message out of one's saved ones"),
         )
         .post(
             "/api/chats/{id}/typing",

@@ -96,7 +96,8 @@ impl Frame {
                 let message = event.message.as_ref()?;
                 to_json(&MessageData { message_id: message.id, message })
             }
-            EventKind::Read => to_json(&read_data(event)),
+            EventKind::Read | EventKind::Saved => to_json(&own_data(event)),
+            EventKind::Reaction => to_json(&reaction_data(event)),
             _ => to_json(&update_data(event)),
         };
         Some(Self::encode(&head(Some(position), name), &data))
@@ -130,9 +131,16 @@ struct MessageData<'a> {
     message: &'a Message,
 }
 
-fn read_data(event: &Event) -> Map<String, Value> {
+/// What a person did for themselves in a chat.
+fn own_data(event: &Event) -> Map<String, Value> {
     let mut data = facts(event);
     data.insert("chat_id".into(), json!(event.chat_id));
+    data
+}
+
+fn reaction_data(event: &Event) -> Map<String, Value> {
+    let mut data = own_data(event);
+    data.insert("user_id".into(), json!(event.user_id));
     data
 }
 

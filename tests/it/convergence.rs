@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use fechatter_tests::{Actor, Received, Site, Stream, actor::id_of};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 /// What a client keeps: its lists, as REST answered them.
@@ -17,6 +18,10 @@ struct Client {
     messages: BTreeMap<String, Vec<Value>>,
     /// Of each chat, by id.
     members: BTreeMap<String, BTreeMap<String, Value>>,
+    /// The ids of each chat's pinned messages, the last one to be pinned first.
+    pins: BTreeMap<String, Vec<Value>>,
+    /// One's saved messages, without what they say.
+    saved: Vec<Value>,
     workspace_view: Value,
     /// By id.
     people: BTreeMap<String, Value>,
@@ -41,6 +46,8 @@ impl Client {
             chats: BTreeMap::new(),
             messages: BTreeMap::new(),
             members: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            saved: Vec::new(),
             workspace_view: Value::Null,
             people: BTreeMap::new(),
         };
@@ -52,9 +59,12 @@ impl Client {
         self.chats = by_id(&self.me.get("/api/chats").await.expect(200)["chats"]);
         self.messages.clear();
         self.members.clear();
+        self.pins.clear();
         for chat in self.chats.keys().cloned().collect::<Vec<_>>() {
             self.reload_chat(&chat).await;
         }
+        let saved = self.me.get("/api/saved").await.expect(200);
+        self.saved = saved["saved"].as_array().into_iter().flatten().map(as_told).collect();
         let path = format!("/api/workspaces/{}", self.workspace);
         self.workspace_view = self.me.get(&path).await.body;
         self.people = by_id(&self.me.get(&format!("{path}/members")).await.body["members"]);
@@ -68,6 +78,9 @@ impl Client {
         self.messages.insert(chat.to_owned(), page["messages"].as_array().expect("a list").clone());
         let page = self.me.get(&format!("{path}/members?limit=100")).await.expect(200);
         self.members.insert(chat.to_owned(), by_id(&page["members"]));
+        let page = self.me.get(&format!("{path}/pins")).await.expect(200);
+        let pinned = page["messages"].as_array().into_iter().flatten();
+        self.pins.insert(chat.to_owned(), pinned.map(|message| message["id"].clone()).collect());
     }
 
     async fn apply(&mut self, received: &Received) {
@@ -79,6 +92,13 @@ impl Client {
                 chat["last_read_seq"] = data["last_read_seq"].clone();
                 chat["unread_count"] = data["unread_count"].clone();
             }
+            "reaction" => self.apply_reaction(data),
+            "saved" if data["type"] == "added" => {
+                let mut saved = data.clone();
+                saved.as_object_mut().expect("an object").remove("type");
+                self.saved.insert(0, saved);
+            }
+            "saved" => self.saved.retain(|saved| saved["id"] != data["id"]),
             "chat_update" => self.apply_chat_update(data).await,
             "workspace_update" => self.apply_workspace_update(data).await,
             other => panic!("{other} is not an event to apply"),
@@ -89,10 +109,18 @@ impl Client {
         let id = text(data, "chat_id");
         let mut message: Map<_, _> = data.as_object().expect("an object").clone();
         message.remove("message_id");
-        let message = Value::Object(message);
+        let mut message = Value::Object(message);
         let messages = self.messages.get_mut(id).expect("a known chat");
         let chat = self.chats.get_mut(id).expect("a known chat");
-        match messages.iter_mut().find(|known| known["id"] == message["id"]) {
+        let known = messages.iter_mut().find(|known| known["id"] == message["id"]);
+        // What the stream says is the same for everybody: which reactions are one's own, one knows.
+        for kind in message["reactions"].as_array_mut().expect("reactions") {
+            let before = known.as_ref().and_then(|known| known["reactions"].as_array());
+            let own =
+                before.into_iter().flatten().any(|own| own["emoji"] == kind["emoji"] && own["me"] == true);
+            kind["me"] = json!(own);
+        }
+        match known {
             Some(known) => *known = message.clone(),
             None => messages.insert(0, message.clone()),
         }
@@ -123,6 +151,39 @@ impl Client {
         chat["last_message"] = json!(last);
     }
 
+    fn apply_reaction(&mut self, data: &Value) {
+        let messages = self.messages.get_mut(text(data, "chat_id")).expect("a known chat");
+        let message = messages.iter_mut().find(|message| message["id"] == data["message_id"]);
+        let kinds = message.expect("a known message")["reactions"].as_array_mut().expect("reactions");
+        let place = kinds.iter().position(|kind| kind["emoji"] == data["emoji"]);
+        let mut kind = place.map_or(json!({ "emoji": data["emoji"], "me": false }), |at| kinds.remove(at));
+        kind["count"] = data["count"].clone();
+        if data["user_id"] == json!(self.me.id) {
+            kind["me"] = json!(data["type"] == "added");
+        }
+        match data["count"].as_u64() {
+            Some(0) => {}
+            // It has just come up, so it is the last one.
+            Some(1) if data["type"] == "added" => kinds.push(kind),
+            _ => kinds.insert(place.unwrap_or(kinds.len()), kind),
+        }
+    }
+
+    fn apply_pin(&mut self, data: &Value) {
+        let chat = text(data, "chat_id");
+        let messages = self.messages.get_mut(chat).expect("a known chat");
+        let message = messages.iter_mut().find(|message| message["id"] == data["message_id"]);
+        let pins = self.pins.get_mut(chat).expect("a known chat");
+        if data["type"] == "message_pinned" {
+            pins.insert(0, data["message_id"].clone());
+            message.expect("a known message")["pinned"] =
+                json!({ "at": data["pinned_at"], "by": data["pinned_by"] });
+        } else {
+            pins.retain(|pinned| *pinned != data["message_id"]);
+            message.expect("a known message")["pinned"] = Value::Null;
+        }
+    }
+
     async fn apply_chat_update(&mut self, data: &Value) {
         let id = text(data, "chat_id").to_owned();
         let about_me = data["user_id"] == json!(self.me.id);
@@ -131,6 +192,7 @@ impl Client {
             "member_added" if about_me => return self.reload_chat(&id).await,
             "deleted" => return self.forget(&id),
             "member_removed" if about_me => return self.forget(&id),
+            "message_pinned" | "message_unpinned" => return self.apply_pin(data),
             _ => {}
         }
         let Some(chat) = self.chats.get_mut(&id) else { return };
@@ -161,6 +223,8 @@ impl Client {
         self.chats.remove(chat);
         self.messages.remove(chat);
         self.members.remove(chat);
+        self.pins.remove(chat);
+        self.saved.retain(|saved| saved["chat_id"] != chat);
     }
 
     async fn apply_workspace_update(&mut self, data: &Value) {
@@ -187,6 +251,7 @@ impl Client {
         let path = format!("/api/workspaces/{}", self.workspace);
         self.workspace_view = self.me.get(&path).await.expect(404);
         self.people.clear();
+        self.saved.clear();
     }
 
     /// Applies events until one of this name and type and on to the log's end, then compares with what REST says.
@@ -207,12 +272,15 @@ impl Client {
             }
         }
         let (chats, messages, members) = (self.chats.clone(), self.messages.clone(), self.members.clone());
+        let (pins, saved) = (self.pins.clone(), self.saved.clone());
         let (view, people) = (without_request_id(self.workspace_view.clone()), self.people.clone());
         self.reload().await;
         let what = format!("{} after {event} {kind}", self.me.name);
         assert_eq!(chats, self.chats, "{what}");
         assert_eq!(messages, self.messages, "{what}");
         assert_eq!(members, self.members, "{what}");
+        assert_eq!(pins, self.pins, "{what}");
+        assert_eq!(saved, self.saved, "{what}");
         assert_eq!(view, without_request_id(self.workspace_view.clone()), "{what}");
         assert_eq!(people, self.people, "{what}");
     }
@@ -221,6 +289,14 @@ impl Client {
 /// The number in a position.
 fn place(position: &str) -> i64 {
     position.rsplit('-').next().and_then(|number| number.parse().ok()).expect("a position")
+}
+
+/// A saved message, as the event tells of it.
+fn as_told(saved: &Value) -> Value {
+    json!({
+        "id": saved["id"], "saved_at": saved["saved_at"], "chat_id": saved["message"]["chat_id"],
+        "message_id": saved["message"]["id"],
+    })
 }
 
 fn without_request_id(mut view: Value) -> Value {
@@ -277,6 +353,26 @@ async fn every_event_leads_from_the_old_state_to_the_new_one() {
     let second = id_of(&ann.send(&chat, "fuor").await);
     bobs.follows("message", "").await;
     let message = format!("{path}/messages/{second}");
+    for (person, emoji, added) in [
+        (&bob, "👍", true),
+        (&ann, "❤", true),
+        (&ann, "👍", true),
+        (&bob, "👍", false),
+        (&ann, "👍", false),
+        (&bob, "👍", true),
+    ] {
+        let method = if added { Method::PUT } else { Method::DELETE };
+        person.request(method, &format!("{message}/reactions/{emoji}"), None).await.expect(200);
+        bobs.follows("reaction", if added { "added" } else { "removed" }).await;
+    }
+    for (place, success) in [("saved", 200), ("pin", 200)] {
+        let both = [format!("{path}/messages/{}/{place}", id_of(&first)), format!("{message}/{place}")];
+        for thing in &both {
+            bob.request(Method::PUT, thing, None).await.expect(success);
+        }
+        bob.delete(&both[0]).await.expect(204);
+    }
+    bobs.follows("chat_update", "message_unpinned").await;
     ann.patch(&message, json!({ "content": "four" })).await.expect(200);
     bobs.follows("message_update", "").await;
     ann.delete(&message).await.expect(204);

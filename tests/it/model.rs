@@ -2,12 +2,13 @@
 //! that knows only what its stream told it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     time::{Duration, Instant},
 };
 
 use fechatter_tests::{Actor, Answer, Received, Site, Stream, actor::id_of};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// The seed, unless `FECHATTER_MODEL_SEED` gives another.
@@ -16,6 +17,8 @@ const STEPS: usize = 3_000;
 const TIME: Duration = Duration::from_secs(25);
 /// Who owns the workspace and its chats, and stays.
 const OWNER: usize = 0;
+/// As they are spelled in answers.
+const EMOJI: [&str; 3] = ["👍", "❤\u{fe0f}", "🇩🇪"];
 
 /// `SplitMix64` (Steele, Lea and Flood, 2014).
 struct Dice(u64);
@@ -39,6 +42,8 @@ struct Said {
     system: bool,
     content: Option<String>,
     version: i64,
+    /// Each kind with how many chose it, in the order in which they came up.
+    reactions: Vec<(String, usize)>,
 }
 
 impl Said {
@@ -50,6 +55,20 @@ impl Said {
             system: message["kind"] == "System",
             content: text(&message["content"]),
             version: message["version"].as_i64().expect("a version"),
+            reactions: counts(&message["reactions"]),
+        }
+    }
+
+    /// What stands there once so many people have chosen the kind, which has just come up or not.
+    fn count(&mut self, emoji: &str, count: usize, came_up: bool) {
+        let known = self.reactions.iter().position(|(kind, _)| kind == emoji);
+        match known {
+            Some(at) if count > 0 && !came_up => self.reactions[at].1 = count,
+            Some(at) => drop(self.reactions.remove(at)),
+            None => {}
+        }
+        if count > 0 && (came_up || known.is_none()) {
+            self.reactions.push((emoji.to_owned(), count));
         }
     }
 
@@ -88,17 +107,34 @@ impl Own {
     }
 }
 
+fn counts(reactions: &Value) -> Vec<(String, usize)> {
+    let kinds = reactions.as_array().expect("reactions").iter();
+    kinds.map(|kind| (kind["emoji"].as_str().expect("text").to_owned(), number(&kind["count"]))).collect()
+}
+
 /// The model of a chat: a list, and how far each of its people has read it.
 struct Chat {
     id: String,
     messages: Vec<Said>,
     read: BTreeMap<usize, usize>,
+    /// Who reacted, to the message of which index, and how.
+    reacted: BTreeSet<(usize, usize, &'static str)>,
 }
 
 impl Chat {
     fn of(&self, person: usize) -> Option<Own> {
         let last_read = *self.read.get(&person)?;
         Some(Own { last_read, messages: self.messages.clone() })
+    }
+
+    fn react(&mut self, message: usize, person: usize, emoji: &'static str, adds: bool) {
+        let reaction = (message, person, emoji);
+        let changed = if adds { self.reacted.insert(reaction) } else { self.reacted.remove(&reaction) };
+        if changed {
+            let same = self.reacted.iter().filter(|(at, _, kind)| (*at, *kind) == (message, emoji));
+            let count = same.count();
+            self.messages[message].count(emoji, count, adds && count == 1);
+        }
     }
 }
 
@@ -161,6 +197,16 @@ impl Client {
                 assert_eq!(known.id, data["message_id"], "{event:?}");
                 *known = Said::read(data);
             }
+            ("reaction", kind) => {
+                let own = self.chats.get_mut(&chat).expect("a chat of one's own");
+                let known = own.messages.iter_mut().find(|said| said.id == data["message_id"]);
+                let count = number(&data["count"]);
+                known.expect("a known message").count(
+                    data["emoji"].as_str().expect("text"),
+                    count,
+                    kind == Some("added") && count == 1,
+                );
+            }
             ("read", _) => {
                 let own = self.chats.get_mut(&chat).expect("a chat of one's own");
                 own.last_read = number(&data["last_read_seq"]);
@@ -210,6 +256,8 @@ enum What {
     Send,
     Edit,
     Delete,
+    React,
+    Unreact,
     Read,
     Unread,
     Join,
@@ -218,9 +266,11 @@ enum What {
 
 impl World {
     fn roll(&mut self) -> Step {
-        use What::{Delete, Edit, Join, Leave, Read, Send, Unread};
-        let often =
-            [Send, Send, Send, Send, Edit, Edit, Delete, Delete, Read, Read, Unread, Join, Join, Leave];
+        use What::{Delete, Edit, Join, Leave, React, Read, Send, Unreact, Unread};
+        let often = [
+            Send, Send, Send, Send, Edit, Edit, Delete, Delete, React, React, React, Unreact, Unreact, Read,
+            Read, Unread, Join, Join, Leave,
+        ];
         let chat = self.dice.below(self.chats.len());
         let messages = self.chats[chat].messages.len();
         let what = if messages == 0 { Send } else { often[self.dice.below(often.len())] };
@@ -284,6 +334,25 @@ impl World {
                 expect(actor.delete(&message_path).await, if may { 204 } else { 403 });
                 if may {
                     chat.messages[step.message].content = None;
+                    chat.messages[step.message].reactions.clear();
+                    chat.reacted.retain(|(message, ..)| *message != step.message);
+                }
+            }
+            What::React | What::Unreact => {
+                let emoji = EMOJI[number % EMOJI.len()];
+                let adds = what == What::React;
+                let method = if adds { Method::PUT } else { Method::DELETE };
+                let door = format!("{message_path}/reactions/{emoji}");
+                let answer = actor.request(method, &door, None).await;
+                let status = match (member, gone && adds) {
+                    (false, _) => 403,
+                    (true, true) => 409,
+                    (true, false) => 200,
+                };
+                let answer = expect(answer, status);
+                if status == 200 {
+                    chat.react(step.message, person, emoji, adds);
+                    assert_eq!(counts(&answer["reactions"]), chat.messages[step.message].reactions);
                 }
             }
             What::Read | What::Unread => {
@@ -355,7 +424,8 @@ async fn world(site: &Site, seed: u64) -> World {
     let mut chats = Vec::new();
     for _ in 0..2 {
         let id = people[OWNER].make_chat(&workspace, "PublicChannel", &[&people[1]]).await;
-        chats.push(Chat { id, messages: Vec::new(), read: [(OWNER, 0), (1, 0)].into() });
+        let read = [(OWNER, 0), (1, 0)].into();
+        chats.push(Chat { id, messages: Vec::new(), read, reacted: BTreeSet::new() });
     }
     let mut clients = Vec::new();
     for (person, actor) in people.into_iter().enumerate() {

@@ -193,6 +193,24 @@ pub(super) async fn half_deleted(connection: &mut PgConnection) -> sqlx::Result<
     .await
 }
 
+/// Messages whose counts of reactions are not what the reactions come to.
+pub(super) async fn miscounted_reactions(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!" from (
+            select m.chat_id, m.id, value ->> 'emoji' as emoji, (value ->> 'count')::bigint as people
+            from messages m, jsonb_array_elements(m.reactions)
+        ) shown
+        full join (
+            select chat_id, message_id as id, emoji, count(*) as people from reactions group by 1, 2, 3
+        ) there using (chat_id, id, emoji)
+        where shown.people is distinct from there.people
+        "#
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Sessions that should have been ended with their person.
 pub(super) async fn sessions_of_suspended(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(

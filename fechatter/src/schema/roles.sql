@@ -48,6 +48,7 @@ begin
         grant select, insert, update, delete on sessions, workspaces, workspace_members, workspace_invites, chats,
             chat_members, messages, files to fechatter_server;
         grant select, insert, delete on idempotency_keys to fechatter_server;
+        grant select, insert, delete on reactions, saved_messages to fechatter_server;
         grant select on message_edits to fechatter_server;
         -- Tells without reading the log whether it has gone on.
         grant select on sequence events_id_seq to fechatter_server;

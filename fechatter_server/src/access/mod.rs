@@ -48,7 +48,7 @@ mod workspace;
 
 pub use chat::{
     AddToChat, ChatClaim, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, HideChat,
-    JoinChat, LeaveChat, ManageChatMembers, ReadChat, SendTo, UpdateChat,
+    JoinChat, LeaveChat, ManageChatMembers, PinMessage, ReadChat, SendTo, UpdateChat,
 };
 pub use workspace::{
     CreateChat, DeleteWorkspace, LeaveWorkspace, ManageWorkspaceMembers, ReadWorkspace, UpdateWorkspace,

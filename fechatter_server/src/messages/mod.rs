@@ -4,6 +4,8 @@ pub mod changes;
 pub mod cursors;
 pub mod handlers;
 pub mod history;
+pub mod pins;
+pub mod reactions;
 pub mod sending;
 pub mod store;
 pub mod types;

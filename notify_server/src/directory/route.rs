@@ -73,7 +73,9 @@ impl Route {
             EventKind::Message | EventKind::MessageUpdate | EventKind::MessageDelete => (chat(event), None),
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
-            EventKind::Read => (Scope::Nobody, event.user_id),
+            // Who reacted hears of it as a member, or not at all.
+            EventKind::Reaction => (chat(event), None),
+            EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
             EventKind::SessionRevoked
             | EventKind::UserSuspended
             | EventKind::UserChanged
@@ -83,7 +85,7 @@ impl Route {
             audience: Audience { scope, person },
             change: change(event),
             ending: ending(event),
-            has_content: event.message_id.is_some(),
+            has_content: event.message_id.is_some() || event.kind == EventKind::Reaction,
         }
     }
 }

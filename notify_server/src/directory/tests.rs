@@ -54,6 +54,17 @@ fn a_message_reaches_the_members_of_its_chat() {
 }
 
 #[test]
+fn a_reaction_reaches_the_chat_and_what_is_saved_its_owner() {
+    let World { mut directory, chat, member, colleague, stranger, .. } = world();
+    // Not even who reacted, once they are out.
+    let reaction = Event { chat_id: Some(chat), user_id: Some(colleague), ..event(1, EventKind::Reaction) };
+    assert!(Route::of(&reaction).has_content);
+    assert_eq!(deliver(&mut directory, &reaction), [member].into());
+    let saved = Event { chat_id: Some(chat), user_id: Some(stranger), ..event(2, EventKind::Saved) };
+    assert_eq!(deliver(&mut directory, &saved), [stranger].into());
+}
+
+#[test]
 fn a_removal_reaches_the_removed_person_and_nothing_after_it_does() {
     let World { mut directory, chat, member, colleague, .. } = world();
     directory.apply(&Change::JoinedChat(chat, colleague));

@@ -1,5 +1,7 @@
 //! Statements that change messages. The table's triggers keep what an edit replaces, and erase it at a deletion.
 
+use std::slice;
+
 use chat_core::{
     http::page::cut,
     ids::MessageId,
@@ -13,7 +15,7 @@ use super::types::{Edit, EditMessage, EditPage, ListEdits};
 use crate::{
     access::{self, ChatPermit, DeleteMessage, ReadChat},
     error::{Conflict, Error},
-    messages::store::one,
+    messages::{store::one, views::store::complete},
 };
 
 /// Edits the author's message; what changes nothing writes nothing.
@@ -26,7 +28,7 @@ pub(super) async fn edit(
     let (chat_id, author) = (permit.chat_id(), permit.user_id());
     let mut tx = begin_write(pool, Some(author)).await?;
     let chat = permit.confirm(&mut tx).await?;
-    let present = one(&mut tx, chat_id, id).await?.ok_or(Error::NotFound)?;
+    let mut present = one(&mut tx, chat_id, id).await?.ok_or(Error::NotFound)?;
     refuse_noted(&present)?;
     if present.sender.id != author {
         return Err(Error::Forbidden("Only its author edits a message."));
@@ -39,6 +41,7 @@ pub(super) async fn edit(
         return Err(Error::Conflict(Conflict::VersionMismatch));
     }
     if present.content.as_ref() == Some(&change.content) {
+        complete(&mut tx, author, slice::from_mut(&mut present)).await?;
         return Ok(present);
     }
     sqlx::query!(
@@ -52,7 +55,8 @@ pub(super) async fn edit(
     )
     .execute(&mut *tx)
     .await?;
-    let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let mut message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    complete(&mut tx, author, slice::from_mut(&mut message)).await?;
     tx.commit().await?;
     Ok(message)
 }

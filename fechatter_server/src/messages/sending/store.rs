@@ -1,5 +1,7 @@
 //! Statements that write messages.
 
+use std::slice;
+
 use chat_core::{
     ids::{ChatId, MessageId, UserId},
     message::{FileFacts, Message, MessageKind, SystemNote},
@@ -16,6 +18,7 @@ use crate::{
     messages::{
         store::{one, sent_as},
         types::SendMessage,
+        views::store::complete,
     },
 };
 
@@ -131,13 +134,14 @@ pub(super) async fn why_not_written(
     let mut connection = pool.acquire().await?;
     let chat = claim.confirm(&mut connection).await?;
     if let Some(client_id) = &draft.client_id
-        && let Some(earlier) = sent_as(&mut connection, claim.chat_id(), claim.user_id(), client_id).await?
+        && let Some(mut earlier) =
+            sent_as(&mut connection, claim.chat_id(), claim.user_id(), client_id).await?
     {
-        return if repeats(&mut connection, &earlier, draft).await? {
-            Ok(Some(earlier))
-        } else {
-            Err(Error::Conflict(Conflict::ClientIdReused))
-        };
+        if !repeats(&mut connection, &earlier, draft).await? {
+            return Err(Error::Conflict(Conflict::ClientIdReused));
+        }
+        complete(&mut connection, claim.user_id(), slice::from_mut(&mut earlier)).await?;
+        return Ok(Some(earlier));
     }
     chat.refuse_archived()?;
     if let Some(reply_to) = draft.reply_to {

@@ -3,6 +3,8 @@
 use chat_core::{ids::UserId, message::Message};
 use sqlx::PgConnection;
 
+use crate::messages::reactions::store::mark_own;
+
 /// Whether any of the messages shows something that depends on its reader.
 pub(crate) fn depend_on_reader(messages: &[Message]) -> bool {
     messages.iter().any(|message| !message.reactions.is_empty() || message.thread.is_some())
@@ -17,6 +19,5 @@ pub(crate) async fn complete(
     if !depend_on_reader(messages) {
         return Ok(());
     }
-    let _ = (connection, reader);
-    Ok(())
+    mark_own(connection, reader, messages).await
 }
