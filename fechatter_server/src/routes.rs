@@ -68,7 +68,7 @@ fn auth_api() -> Api<AppState> {
 }
 
 fn message_api() -> Api<AppState> {
-    use crate::messages::{changes::handlers as changes, handlers as messages};
+    use crate::messages::{changes::handlers as changes, handlers as messages, threads::handlers as threads};
     Api::default()
         .get("/api/chats/{id}/messages", messages::list, about("A page of a chat's history"))
         .post("/api/chats/{id}/messages", messages::send, about("Send a message").refuses(&[409]))
@@ -87,6 +87,27 @@ fn message_api() -> Api<AppState> {
             "/api/chats/{id}/messages/{message_id}/edits",
             changes::edits,
             about("What a message said before it was edited"),
+        )
+        .get(
+            "/api/chats/{id}/messages/{message_id}/thread",
+            threads::get,
+            about("A page of a thread, by its root or a reply"),
+        )
+        .put("/api/chats/{id}/messages/{message_id}/thread/follow", threads::follow, about("Follow a thread"))
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/thread/follow",
+            threads::unfollow,
+            about("Follow a thread no more, until one replies again"),
+        )
+        .put(
+            "/api/chats/{id}/messages/{message_id}/thread/read",
+            threads::mark_read,
+            about("Mark a thread as read up to a reply"),
+        )
+        .get(
+            "/api/threads",
+            threads::list,
+            about("The threads that one follows, latest reply first").refuses(&[404]),
         )
         .post(
             "/api/chats/{id}/typing",

@@ -50,7 +50,8 @@ impl Target {
             EventKind::ChatUpdate if event.fact_type() == "settings_changed" => ids(&[user]),
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
-            EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
+            // Lists show chats, not threads; a reply's own event tells that the chat has gone on.
+            EventKind::ThreadUpdate | EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }
     }

@@ -6,6 +6,7 @@ pub mod handlers;
 pub mod history;
 pub mod sending;
 pub mod store;
+pub mod threads;
 pub mod types;
 pub(crate) mod typing;
 pub(crate) mod views;

@@ -74,6 +74,7 @@ impl Route {
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
             EventKind::Read => (Scope::Nobody, event.user_id),
+            EventKind::ThreadUpdate => thread_update(event),
             EventKind::SessionRevoked
             | EventKind::UserSuspended
             | EventKind::UserChanged
@@ -109,6 +110,14 @@ fn chat_update(event: &Event) -> Scope {
         // devices.
         "created" | "settings_changed" => Scope::Nobody,
         _ => chat(event),
+    }
+}
+
+/// Of replies the chat hears; how somebody keeps a thread is between oneself and one's devices.
+fn thread_update(event: &Event) -> (Scope, Option<UserId>) {
+    match event.user_id {
+        Some(reader) => (Scope::Nobody, Some(reader)),
+        None => (chat(event), None),
     }
 }
 
