@@ -253,13 +253,17 @@ end $$;
 create function thread_follower_changed() returns trigger language plpgsql
 security definer set search_path = public, pg_temp as $$
 declare
-    kind text := 'read';
+    facts jsonb;
 begin
-    if tg_op = 'INSERT' or new.following <> old.following then
-        kind := case when new.following then 'followed' else 'unfollowed' end;
+    if not new.following then
+        facts := jsonb_build_object('type', 'unfollowed', 'message_id', new.root_id, 'last_read_seq', 0,
+            'unread_count', 0);
+    else
+        facts := thread_reader_facts(
+            case when tg_op = 'INSERT' or not old.following then 'followed' else 'read' end,
+            new.chat_id, new.root_id, new.user_id, new.last_read_seq);
     end if;
-    perform append_event('thread_update', c.workspace_id, new.chat_id, new.user_id,
-        thread_reader_facts(kind, new.chat_id, new.root_id, new.user_id, new.last_read_seq))
+    perform append_event('thread_update', c.workspace_id, new.chat_id, new.user_id, facts)
     from chats c where c.id = new.chat_id;
     return null;
 end $$;
