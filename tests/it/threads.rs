@@ -376,3 +376,31 @@ async fn the_threads_that_one_follows_are_listed_by_their_last_reply() {
     assert_eq!(ids(&ann.get(&of_workspace(&elsewhere)).await.expect(200)["threads"]), [id_of(&roots[3])]);
     assert_eq!(ids(&ann.get(&of_workspace(&workspace)).await.expect(200)["threads"]).len(), 6);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_chat_takes_its_threads_along_in_silence() {
+    let Room { site, ann, bob, chat, .. } = Room::of_two("Group").await;
+    for _ in 0..3 {
+        let root = ann.send(&chat, "root").await;
+        reply(&bob, &root, "reply").await;
+        reply_in_chat(&ann, &root, "reply").await;
+    }
+    ann.delete(&format!("/api/chats/{chat}")).await.expect(204);
+    let count = async |query: &'static str| -> i64 {
+        sqlx::query_scalar(query).fetch_one(&site.pool).await.expect("a count")
+    };
+    let events = count("select max(id) from events").await;
+    assert_eq!(count("select count(*) from thread_followers").await, 6);
+    site.clock.advance(chrono::TimeDelta::days(31));
+    let server = site.another_rest();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.stop().await;
+    for left in [
+        "select count(*) from messages",
+        "select count(*) from thread_followers",
+        "select count(*) from chats",
+    ] {
+        assert_eq!(count(left).await, 0, "{left}");
+    }
+    assert_eq!(count("select max(id) from events").await, events, "nobody is told");
+}

@@ -132,8 +132,11 @@ pub(super) async fn followed(
             select r.chat_id, r.id, r.last_reply_at
             from thread_followers f
             join chats c on c.id = f.chat_id
-            join messages r on r.chat_id = f.chat_id and r.id = f.root_id
-            where f.user_id = $1 and f.following and c.deleted_at is null and r.reply_count > 0
+            cross join lateral (
+                select m.chat_id, m.id, m.last_reply_at from messages m
+                where m.chat_id = f.chat_id and m.id = f.root_id and m.reply_count > 0 limit 1
+            ) r
+            where f.user_id = $1 and f.following and c.deleted_at is null
                 and ($2::uuid is null or c.workspace_id = $2)
                 and ($3::timestamptz is null or (r.last_reply_at, r.id) < ($3, $4))
             order by r.last_reply_at desc, r.id desc limit $5
