@@ -200,10 +200,11 @@ begin
     return null;
 end $$;
 
-create function thread_replies_deleted() returns trigger language plpgsql
+-- A deleted reply is counted no more; whom an edited one names in addition follows.
+create function thread_replies_changed() returns trigger language plpgsql
 security definer set search_path = public, pg_temp as $$
 begin
-    if not exists (select from new_rows where thread_root is not null and deleted_at is not null) then
+    if not exists (select from new_rows where thread_root is not null) then
         return null;
     end if;
     perform open_event_log();
@@ -231,6 +232,26 @@ begin
         select counted.*, c.workspace_id from counted join chats c on c.id = counted.chat_id
         order by counted.chat_id, counted.id
     ) t;
+    with named as (
+        select n.chat_id, n.thread_root, person.id as user_id, min(n.seq) - 1 as read_seq
+        from new_rows n join old_rows o on o.chat_id = n.chat_id and o.id = n.id, unnest(n.mentions) person (id)
+        where n.thread_root is not null and person.id <> all (coalesce(o.mentions, '{}'))
+        group by n.chat_id, n.thread_root, person.id
+    ), anew as (
+        select named.*, m.workspace_id
+        from named join chat_members m on m.chat_id = named.chat_id and m.user_id = named.user_id
+        where not exists (
+            select from thread_followers f
+            where f.chat_id = named.chat_id and f.root_id = named.thread_root and f.user_id = named.user_id
+        )
+    ), kept as (
+        insert into thread_followers (chat_id, root_id, user_id, following, last_read_seq)
+        select chat_id, thread_root, user_id, true, read_seq from anew
+    )
+    insert into events (id, kind, workspace_id, chat_id, user_id, data)
+    select nextval('events_id_seq'), 'thread_update', t.workspace_id, t.chat_id, t.user_id,
+        thread_reader_facts('followed', t.chat_id, t.thread_root, t.user_id, t.read_seq)
+    from (select * from anew order by chat_id, thread_root, user_id) t;
     return null;
 end $$;
 
@@ -244,9 +265,9 @@ begin
         execute format('create trigger thread_replies_inserted after insert on %I
             referencing new table as new_rows
             for each statement execute function thread_replies_inserted()', target);
-        execute format('create trigger thread_replies_deleted after update on %I
+        execute format('create trigger thread_replies_changed after update on %I
             referencing old table as old_rows new table as new_rows
-            for each statement execute function thread_replies_deleted()', target);
+            for each statement execute function thread_replies_changed()', target);
     end loop;
 end $$;
 
