@@ -412,9 +412,6 @@ impl World {
         let noted = target.as_ref().is_some_and(|said| said.system);
         let gone = target.as_ref().is_some_and(|said| !said.system && said.content.is_none());
         let expect = Answer::expect;
-        // Of a message in a thread, and of one that has or could have one.
-        let root_id = target.as_ref().and_then(|said| said.thread.clone()).unwrap_or(message_id.clone());
-        let root = chat.messages.iter().find(|said| said.id == root_id).cloned();
         match what {
             What::Send => {
                 let body = json!({ "content": format!("{number}") });
@@ -462,10 +459,49 @@ impl World {
                     *read = if what == What::Read { (*read).max(step.message + 1) } else { step.message };
                 });
             }
+            What::Join => {
+                expect(actor.act(&format!("{path}/join")).await, 200);
+                if !member {
+                    chat.read.insert(person, chat.messages.len());
+                    chat.messages.push(note(actor, &path).await);
+                }
+            }
+            What::Leave => {
+                let answer = actor.delete(&format!("{path}/members/me")).await;
+                expect(answer, if member { 204 } else { 403 });
+                if member {
+                    chat.read.remove(&person);
+                    chat.follows.retain(|(_, who), _| *who != person);
+                    chat.messages.push(note(actor, &path).await);
+                }
+            }
+            What::Reply | What::ReplyInChat | What::Follow | What::Unfollow | What::ReadThread => {
+                self.act_on_thread(step, number).await;
+            }
+        }
+    }
+
+    /// [`Self::act`], for what is done to the thread that the message stands in, or that could stand under it.
+    async fn act_on_thread(&mut self, step: Step, number: usize) {
+        let Step { what, person, .. } = step;
+        let authors: BTreeMap<_, _> = self
+            .clients
+            .iter()
+            .enumerate()
+            .map(|(person, client)| (client.actor.id.clone(), person))
+            .collect();
+        let (chat, actor) = (&mut self.chats[step.chat], &self.clients[person].actor);
+        let member = chat.read.contains_key(&person);
+        let path = format!("/api/chats/{}", chat.id);
+        let target = chat.messages[step.message].clone();
+        let message_path = format!("{path}/messages/{}", target.id);
+        let root_id = target.thread.clone().unwrap_or(target.id.clone());
+        let expect = Answer::expect;
+        match what {
             What::Reply | What::ReplyInChat => {
                 // Sometimes to a reply, which is refused.
-                let to = if number.is_multiple_of(4) { &target } else { &root };
-                let to = to.as_ref().expect("a message");
+                let root = chat.messages.iter().find(|said| said.id == root_id).expect("a root");
+                let to = if number.is_multiple_of(4) { target } else { root.clone() };
                 let also = what == What::ReplyInChat;
                 let body =
                     json!({ "content": format!("{number}"), "thread_root": to.id, "also_in_chat": also });
@@ -491,7 +527,7 @@ impl World {
                 let follow = what == What::Follow;
                 let method = if follow { Method::PUT } else { Method::DELETE };
                 let answer = actor.request(method, &format!("{message_path}/thread/follow"), None).await;
-                let may = member && !noted;
+                let may = member && !target.system;
                 expect(answer, if may { 200 } else { 403 });
                 if may {
                     let end = chat.messages.len();
@@ -505,29 +541,14 @@ impl World {
                 }
             }
             What::ReadThread => {
-                let body = json!({ "message_id": message_id });
+                let body = json!({ "message_id": target.id });
                 let answer = actor.put(&format!("{message_path}/thread/read"), body).await;
                 expect(answer, if member { 200 } else { 403 });
                 if let Some(kept) = chat.follows.get_mut(&(root_id, person)).filter(|kept| kept.following) {
                     kept.last_read = kept.last_read.max(step.message + 1);
                 }
             }
-            What::Join => {
-                expect(actor.act(&format!("{path}/join")).await, 200);
-                if !member {
-                    chat.read.insert(person, chat.messages.len());
-                    chat.messages.push(note(actor, &path).await);
-                }
-            }
-            What::Leave => {
-                let answer = actor.delete(&format!("{path}/members/me")).await;
-                expect(answer, if member { 204 } else { 403 });
-                if member {
-                    chat.read.remove(&person);
-                    chat.follows.retain(|(_, who), _| *who != person);
-                    chat.messages.push(note(actor, &path).await);
-                }
-            }
+            _ => unreachable!("{what:?} is not about a thread"),
         }
     }
 

@@ -256,12 +256,14 @@ async fn whoever_is_mentioned_follows() {
     let four = reply(&ann, &other, "four").await;
     let mut stream = cid.stream(None).await;
     for _ in 0..2 {
-        sqlx::query("update messages set mentions = array[$1::uuid], content = content || '!' where id = $2::uuid")
-            .bind(&cid.id)
-            .bind(text(&four, "id"))
-            .execute(&site.pool)
-            .await
-            .expect("an edit");
+        sqlx::query(
+            "update messages set mentions = array[$1::uuid], content = content || '!' where id = $2::uuid",
+        )
+        .bind(&cid.id)
+        .bind(text(&four, "id"))
+        .execute(&site.pool)
+        .await
+        .expect("an edit");
     }
     stream.expect("message_update").await;
     assert_eq!(stream.expect("thread_update").await.data["type"], "followed");
