@@ -397,12 +397,6 @@ impl World {
     async fn act(&mut self, step: Step, number: usize) {
         let Step { what, person, .. } = step;
         let (chat, actor) = (&mut self.chats[step.chat], &self.clients[person].actor);
-        let authors: BTreeMap<_, _> = self
-            .clients
-            .iter()
-            .enumerate()
-            .map(|(person, client)| (client.actor.id.clone(), person))
-            .collect();
         let member = chat.read.contains_key(&person);
         let path = format!("/api/chats/{}", chat.id);
         let target = chat.messages.get(step.message).cloned();

@@ -257,7 +257,7 @@ async fn whoever_is_mentioned_follows() {
     let mut stream = cid.stream(None).await;
     for _ in 0..2 {
         sqlx::query(
-            "update messages set mentions = array[$1::uuid], content = content || '!' where id = $2::uuid",
+            "update messages set mentions = array[$1::uuid], content = content || '!', version = version + 1 where id = $2::uuid",
         )
         .bind(&cid.id)
         .bind(text(&four, "id"))
