@@ -71,7 +71,7 @@ fn message_api() -> Api<AppState> {
     use crate::{
         messages::{
             changes::handlers as changes, handlers as messages, pins::handlers as pins,
-            reactions::handlers as reactions,
+            reactions::handlers as reactions, threads::handlers as threads,
         },
         saved::handlers as saved,
     };
@@ -130,6 +130,27 @@ fn message_api() -> Api<AppState> {
             "/api/chats/{id}/messages/{message_id}/saved",
             saved::unsave,
             about("Take a message out of one's saved ones"),
+        )
+        .get(
+            "/api/chats/{id}/messages/{message_id}/thread",
+            threads::get,
+            about("A page of a thread, by its root or a reply"),
+        )
+        .put("/api/chats/{id}/messages/{message_id}/thread/follow", threads::follow, about("Follow a thread"))
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/thread/follow",
+            threads::unfollow,
+            about("Follow a thread no more, until one replies again"),
+        )
+        .put(
+            "/api/chats/{id}/messages/{message_id}/thread/read",
+            threads::mark_read,
+            about("Mark a thread as read up to a reply"),
+        )
+        .get(
+            "/api/threads",
+            threads::list,
+            about("The threads that one follows, latest reply first").refuses(&[404]),
         )
         .post(
             "/api/chats/{id}/typing",

@@ -67,6 +67,7 @@ async fn each_thing_that_is_broken_is_found_alone() {
         ("rows", "delete from users where email like 'bob%'", "rows belong to nothing"),
         ("rows", "update chats set last_seq = last_seq + 1", "1 chats whose messages"),
         ("rows", "delete from messages where seq = 1", "1 chats whose messages"),
+        ("rows", "update messages set reply_count = 1 where seq = 1", "1 threads whose replies"),
         ("rows", "update chat_members set last_read_seq = 100", "beyond the last message"),
         ("rows", "update chat_members set role = 'Member'", "without an owner"),
         (

@@ -8,6 +8,7 @@ pub mod pins;
 pub mod reactions;
 pub mod sending;
 pub mod store;
+pub mod threads;
 pub mod types;
 pub(crate) mod typing;
 pub(crate) mod views;

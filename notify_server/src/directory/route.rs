@@ -76,6 +76,7 @@ impl Route {
             // Who reacted hears of it as a member, or not at all.
             EventKind::Reaction => (chat(event), None),
             EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
+            EventKind::ThreadUpdate => thread_update(event),
             EventKind::SessionRevoked
             | EventKind::UserSuspended
             | EventKind::UserChanged
@@ -111,6 +112,14 @@ fn chat_update(event: &Event) -> Scope {
         // devices.
         "created" | "settings_changed" => Scope::Nobody,
         _ => chat(event),
+    }
+}
+
+/// Of replies the chat hears; how somebody keeps a thread is between oneself and one's devices.
+fn thread_update(event: &Event) -> (Scope, Option<UserId>) {
+    match event.user_id {
+        Some(reader) => (Scope::Nobody, Some(reader)),
+        None => (chat(event), None),
     }
 }
 

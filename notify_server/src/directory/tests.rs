@@ -126,6 +126,16 @@ fn reading_is_between_oneself_and_ones_devices() {
 }
 
 #[test]
+fn of_replies_the_chat_hears_and_of_ones_own_part_oneself() {
+    let World { mut directory, chat, member, colleague, .. } = world();
+    directory.apply(&Change::JoinedChat(chat, colleague));
+    let replied = Event { chat_id: Some(chat), ..event(1, EventKind::ThreadUpdate) };
+    assert_eq!(deliver(&mut directory, &replied), [member, colleague].into());
+    let followed = Event { user_id: Some(member), ..replied };
+    assert_eq!(deliver(&mut directory, &followed), [member].into());
+}
+
+#[test]
 fn how_somebody_keeps_a_chat_is_theirs_alone() {
     let World { mut directory, chat, member, colleague, .. } = world();
     directory.apply(&Change::JoinedChat(chat, colleague));

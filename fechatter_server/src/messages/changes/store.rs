@@ -15,7 +15,7 @@ use super::types::{Edit, EditMessage, EditPage, ListEdits};
 use crate::{
     access::{self, ChatPermit, DeleteMessage, ReadChat},
     error::{Conflict, Error},
-    messages::{store::one, views::store::complete},
+    messages::{store::one, views::store as views},
 };
 
 /// Edits the author's message; what changes nothing writes nothing.
@@ -28,7 +28,7 @@ pub(super) async fn edit(
     let (chat_id, author) = (permit.chat_id(), permit.user_id());
     let mut tx = begin_write(pool, Some(author)).await?;
     let chat = permit.confirm(&mut tx).await?;
-    let mut present = one(&mut tx, chat_id, id).await?.ok_or(Error::NotFound)?;
+    let present = one(&mut tx, chat_id, id).await?.ok_or(Error::NotFound)?;
     refuse_noted(&present)?;
     if present.sender.id != author {
         return Err(Error::Forbidden("Only its author edits a message."));
@@ -41,8 +41,7 @@ pub(super) async fn edit(
         return Err(Error::Conflict(Conflict::VersionMismatch));
     }
     if present.content.as_ref() == Some(&change.content) {
-        complete(&mut tx, author, slice::from_mut(&mut present)).await?;
-        return Ok(present);
+        return shown(&mut tx, permit, present).await;
     }
     sqlx::query!(
         "update messages
@@ -55,9 +54,19 @@ pub(super) async fn edit(
     )
     .execute(&mut *tx)
     .await?;
-    let mut message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
-    complete(&mut tx, author, slice::from_mut(&mut message)).await?;
+    let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let message = shown(&mut tx, permit, message).await?;
     tx.commit().await?;
+    Ok(message)
+}
+
+/// The message as its author sees it.
+async fn shown(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<access::EditMessage>,
+    mut message: Message,
+) -> Result<Message, Error> {
+    views::complete(connection, permit.user_id(), slice::from_mut(&mut message)).await?;
     Ok(message)
 }
 
