@@ -1,0 +1,3 @@
+//! Mentions: whom a message names, and who is told of it.
+
+pub(crate) mod text;
