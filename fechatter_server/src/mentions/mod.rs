@@ -1,3 +1,5 @@
 //! Mentions: whom a message names, and who is told of it.
 
-pub(crate) mod text;
+mod text;
+
+pub(crate) use self::text::{Mentioned, mentioned};
