@@ -70,6 +70,8 @@ pub enum EventKind {
     WorkspaceUpdate,
     /// A person read a chat up to some message.
     Read,
+    /// An edit mentions a person for the first time; without a person, everybody in the chat.
+    Mention,
     /// A session was ended; internal.
     SessionRevoked,
     /// A person was suspended; internal.
@@ -91,6 +93,7 @@ impl EventKind {
             "chat_update" => Self::ChatUpdate,
             "workspace_update" => Self::WorkspaceUpdate,
             "read" => Self::Read,
+            "mention" => Self::Mention,
             "session_revoked" => Self::SessionRevoked,
             "user_suspended" => Self::UserSuspended,
             "user_changed" => Self::UserChanged,
@@ -108,6 +111,7 @@ impl EventKind {
             Self::ChatUpdate => Some("chat_update"),
             Self::WorkspaceUpdate => Some("workspace_update"),
             Self::Read => Some("read"),
+            Self::Mention => Some("mention"),
             Self::SessionRevoked | Self::UserSuspended | Self::UserChanged | Self::Unknown => None,
         }
     }

@@ -96,7 +96,7 @@ impl Frame {
                 let message = event.message.as_ref()?;
                 to_json(&MessageData { message_id: message.id, message })
             }
-            EventKind::Read => to_json(&read_data(event)),
+            EventKind::Read | EventKind::Mention => to_json(&chat_facts(event)),
             _ => to_json(&update_data(event)),
         };
         Some(Self::encode(&head(Some(position), name), &data))
@@ -130,7 +130,7 @@ struct MessageData<'a> {
     message: &'a Message,
 }
 
-fn read_data(event: &Event) -> Map<String, Value> {
+fn chat_facts(event: &Event) -> Map<String, Value> {
     let mut data = facts(event);
     data.insert("chat_id".into(), json!(event.chat_id));
     data

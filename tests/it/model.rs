@@ -39,6 +39,8 @@ struct Said {
     system: bool,
     content: Option<String>,
     version: i64,
+    /// Ids, in order; everybody is `*`.
+    mentions: Vec<String>,
 }
 
 impl Said {
@@ -50,6 +52,7 @@ impl Said {
             system: message["kind"] == "System",
             content: text(&message["content"]),
             version: message["version"].as_i64().expect("a version"),
+            mentions: mentions(message),
         }
     }
 
@@ -58,9 +61,17 @@ impl Said {
     }
 }
 
+fn mentions(message: &Value) -> Vec<String> {
+    let people = message["mentions"].as_array().expect("mentions").iter();
+    let people = people.map(|id| id.as_str().expect("an id").to_owned());
+    people.chain((message["mentions_all"] == true).then(|| "*".to_owned())).collect()
+}
+
 /// A chat as one person has it.
 #[derive(Clone, Debug, PartialEq)]
 struct Own {
+    /// The last seq before they joined.
+    joined: usize,
     last_read: usize,
     /// In the order of their seqs, from 1.
     messages: Vec<Said>,
@@ -70,6 +81,7 @@ struct Own {
 #[derive(Debug, PartialEq)]
 struct Shown {
     unread: usize,
+    mentions: usize,
     last_read: usize,
     last_seq: usize,
     last_message: Option<(String, String)>,
@@ -77,10 +89,18 @@ struct Shown {
 
 impl Own {
     fn shown(&self, me: &str) -> Shown {
-        let unread = self.messages[self.last_read..].iter().filter(|said| said.counts() && said.sender != me);
+        let unread = |said: &&Said| said.counts() && said.sender != me;
+        let unread = self.messages[self.last_read..].iter().filter(unread).count();
+        // Everybody means who was there.
+        let since_joined = |place: usize| place >= self.joined;
+        let mentioned = self.messages.iter().enumerate().skip(self.last_read).filter(|(place, said)| {
+            let everybody = said.mentions.iter().any(|name| name == "*") && since_joined(*place);
+            said.counts() && said.sender != me && (everybody || said.mentions.iter().any(|name| name == me))
+        });
         let last = self.messages.iter().rev().find(|said| said.counts());
         Shown {
-            unread: unread.count().min(1000),
+            unread: unread.min(1000),
+            mentions: mentioned.count().min(1000),
             last_read: self.last_read,
             last_seq: self.messages.len(),
             last_message: last.and_then(|said| Some((said.id.clone(), said.content.clone()?))),
@@ -93,13 +113,46 @@ struct Chat {
     id: String,
     messages: Vec<Said>,
     read: BTreeMap<usize, usize>,
+    /// The last seq before each of its people joined.
+    joined: BTreeMap<usize, usize>,
 }
 
 impl Chat {
     fn of(&self, person: usize) -> Option<Own> {
         let last_read = *self.read.get(&person)?;
-        Some(Own { last_read, messages: self.messages.clone() })
+        Some(Own { joined: self.joined[&person], last_read, messages: self.messages.clone() })
     }
+
+    /// Whom a text mentions, as [`Said`] has it.
+    fn named(&self, content: &str, people: &[Actor]) -> Vec<String> {
+        match handle(content) {
+            None => Vec::new(),
+            Some("all") => vec!["*".to_owned()],
+            Some(name) => {
+                let members = self.read.keys().map(|person| &people[*person]);
+                members.filter(|person| person.name == name).map(|person| person.id.clone()).collect()
+            }
+        }
+    }
+}
+
+/// Who are in the workspace.
+const NAMES: [&str; 4] = ["ann", "bob", "cid", "dan"];
+
+/// What is said in a step: some of it mentions somebody.
+fn text(number: usize) -> String {
+    let name = NAMES[number / 15 % 4];
+    match number / 3 % 5 {
+        0 => format!("@all {number}"),
+        1 | 2 => format!("@{name} {number}"),
+        3 => format!("`@{name}` {number}"),
+        _ => format!("{number}"),
+    }
+}
+
+/// The handle that a [`text`] mentions.
+fn handle(content: &str) -> Option<&str> {
+    content.strip_prefix('@')?.split(' ').next()
 }
 
 /// What a client makes of its stream.
@@ -112,7 +165,8 @@ struct Client {
 impl Client {
     async fn load(&self, chat: &str) -> Own {
         let entry = self.actor.get(&format!("/api/chats/{chat}")).await.expect(200);
-        Own { last_read: number(&entry["last_read_seq"]), messages: self.load_history(chat).await }
+        let messages = self.load_history(chat).await;
+        Own { joined: number(&entry["joined_seq"]), last_read: number(&entry["last_read_seq"]), messages }
     }
 
     async fn load_history(&self, chat: &str) -> Vec<Said> {
@@ -142,7 +196,7 @@ impl Client {
             ("chat_update", Some("member_removed")) if data["user_id"] == me => {
                 self.chats.remove(&chat).expect("a chat to leave");
             }
-            ("chat_update" | "ping", _) => {}
+            ("chat_update" | "mention" | "ping", _) => {}
             ("message", _) => {
                 let own = self.chats.get_mut(&chat).expect("a chat of one's own");
                 let (seq, said) = (number(&data["seq"]), Said::read(data));
@@ -164,7 +218,9 @@ impl Client {
             ("read", _) => {
                 let own = self.chats.get_mut(&chat).expect("a chat of one's own");
                 own.last_read = number(&data["last_read_seq"]);
-                assert_eq!(own.shown(&me).unread, number(&data["unread_count"]), "{event:?}");
+                let shown = own.shown(&me);
+                let told = (number(&data["unread_count"]), number(&data["mention_count"]));
+                assert_eq!((shown.unread, shown.mentions), told, "{event:?}");
             }
             _ => panic!("not expected: {event:?}"),
         }
@@ -175,6 +231,7 @@ impl Client {
         let list = self.actor.get("/api/chats").await.expect(200);
         let shown = |entry: &Value| Shown {
             unread: number(&entry["unread_count"]),
+            mentions: number(&entry["mention_count"]),
             last_read: number(&entry["last_read_seq"]),
             last_seq: number(&entry["last_seq"]),
             last_message: entry["last_message"]["content"]
@@ -237,6 +294,7 @@ impl World {
     /// Asks for it, foretells the answer, and does the same to the model.
     async fn act(&mut self, step: Step, number: usize) {
         let Step { what, person, .. } = step;
+        let people: Vec<_> = self.clients.iter().map(|client| client.actor.clone()).collect();
         let (chat, actor) = (&mut self.chats[step.chat], &self.clients[person].actor);
         let member = chat.read.contains_key(&person);
         let path = format!("/api/chats/{}", chat.id);
@@ -249,11 +307,13 @@ impl World {
         let expect = Answer::expect;
         match what {
             What::Send => {
-                let body = json!({ "content": format!("{number}") });
+                let body = json!({ "content": text(number) });
                 let answer = actor.post(&format!("{path}/messages"), body).await;
                 let sent = expect(answer, if member { 201 } else { 403 });
                 if member {
-                    chat.messages.push(Said::read(&sent));
+                    let said = Said::read(&sent);
+                    assert_eq!(said.mentions, chat.named(&text(number), &people), "{sent}");
+                    chat.messages.push(said);
                     chat.read.insert(person, chat.messages.len());
                 }
             }
@@ -263,7 +323,7 @@ impl World {
                     .as_ref()
                     .and_then(|said| said.content.clone())
                     .filter(|_| number.is_multiple_of(3));
-                let content = present.clone().unwrap_or_else(|| format!("edited {number}"));
+                let content = present.clone().unwrap_or_else(|| text(number));
                 let answer = actor.patch(&message_path, json!({ "content": content })).await;
                 let status = if !(member && own) {
                     403
@@ -274,7 +334,12 @@ impl World {
                 };
                 expect(answer, status);
                 if status == 200 && present.is_none() {
+                    let named = chat.named(&content, &people);
                     let said = &mut chat.messages[step.message];
+                    // The same handle means whom it meant.
+                    if said.content.as_deref().and_then(handle) != handle(&content) {
+                        said.mentions = named;
+                    }
                     said.content = Some(content);
                     said.version += 1;
                 }
@@ -284,6 +349,7 @@ impl World {
                 expect(actor.delete(&message_path).await, if may { 204 } else { 403 });
                 if may {
                     chat.messages[step.message].content = None;
+                    chat.messages[step.message].mentions.clear();
                 }
             }
             What::Read | What::Unread => {
@@ -298,6 +364,7 @@ impl World {
                 expect(actor.act(&format!("{path}/join")).await, 200);
                 if !member {
                     chat.read.insert(person, chat.messages.len());
+                    chat.joined.insert(person, chat.messages.len());
                     chat.messages.push(note(actor, &path).await);
                 }
             }
@@ -345,7 +412,7 @@ async fn note(actor: &Actor, path: &str) -> Said {
 
 async fn world(site: &Site, seed: u64) -> World {
     let mut people = Vec::new();
-    for name in ["ann", "bob", "cid", "dan"] {
+    for name in NAMES {
         people.push(site.sign_up(name).await);
     }
     let workspace = people[OWNER].make_workspace("Acme").await;
@@ -355,7 +422,8 @@ async fn world(site: &Site, seed: u64) -> World {
     let mut chats = Vec::new();
     for _ in 0..2 {
         let id = people[OWNER].make_chat(&workspace, "PublicChannel", &[&people[1]]).await;
-        chats.push(Chat { id, messages: Vec::new(), read: [(OWNER, 0), (1, 0)].into() });
+        let both = BTreeMap::from([(OWNER, 0), (1, 0)]);
+        chats.push(Chat { id, messages: Vec::new(), read: both.clone(), joined: both });
     }
     let mut clients = Vec::new();
     for (person, actor) in people.into_iter().enumerate() {

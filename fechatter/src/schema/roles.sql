@@ -49,12 +49,13 @@ begin
             chat_members, messages, files to fechatter_server;
         grant select, insert, delete on idempotency_keys to fechatter_server;
         grant select on message_edits to fechatter_server;
+        grant select, delete on mentions to fechatter_server;
         -- Tells without reading the log whether it has gone on.
         grant select on sequence events_id_seq to fechatter_server;
         grant execute on function take_event_lock(), begin_write(uuid), count_unread(uuid, uuid, bigint),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[]),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[], uuid[], boolean[], text[], boolean[], text[]),
-            may_mention_all(uuid, uuid),
+            may_mention_all(uuid, uuid), mentioned_members(uuid, text), count_mentions(uuid, uuid, bigint, bigint),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 

@@ -21,6 +21,7 @@ use crate::{
     },
     config::AuthSettings,
     error::Error,
+    mentions,
     workspaces::people,
 };
 
@@ -245,6 +246,7 @@ async fn forget_traces(connection: &mut PgConnection, user: UserId) -> sqlx::Res
     sqlx::query!("update sessions set user_agent = null, ip = null where user_id = $1", user.0)
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("delete from idempotency_keys where user_id = $1", user.0).execute(connection).await?;
+    sqlx::query!("delete from idempotency_keys where user_id = $1", user.0).execute(&mut *connection).await?;
+    mentions::store::forget(connection, user).await?;
     Ok(())
 }

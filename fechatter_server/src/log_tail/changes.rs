@@ -50,7 +50,8 @@ impl Target {
             EventKind::ChatUpdate if event.fact_type() == "settings_changed" => ids(&[user]),
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
-            EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
+            // What it changed, the event of the edit has told.
+            EventKind::Mention | EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }
     }

@@ -31,6 +31,13 @@ pub(crate) struct Mentioned {
     pub(crate) all: bool,
 }
 
+impl Mentioned {
+    /// The handles as the database takes them: with blanks between, none when there are none.
+    pub(crate) fn listed(&self) -> Option<String> {
+        (!self.handles.is_empty()).then(|| self.handles.join(" "))
+    }
+}
+
 /// Whom a text mentions.
 pub(crate) fn mentioned(content: &str) -> Mentioned {
     let mut mentioned = Mentioned::default();

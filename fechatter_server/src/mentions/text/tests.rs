@@ -57,15 +57,43 @@ fn punctuation_behind_a_handle_is_left_to_who_looks_it_up() {
 #[test]
 fn text_mentions_nobody() {
     let table = [
-        "", "@", "@@", "@ ann", "a@", "@an", "@ab ", "@é", "@@ann", "@ann@", "@@@@ann",
+        "",
+        "@",
+        "@@",
+        "@ ann",
+        "a@",
+        "@an",
+        "@ab ",
+        "@é",
+        "@@ann",
+        "@ann@",
+        "@@@@ann",
         // In a word.
-        "mail@ann.de", "me@ann", "ann@example.com", "@ann@example.com", "été@ann", "cafe\u{301}@ann", "почта@ann",
-        "1@ann", "@annä", "@ann\u{301}", "@ann.ö",
+        "mail@ann.de",
+        "me@ann",
+        "ann@example.com",
+        "@ann@example.com",
+        "été@ann",
+        "cafe\u{301}@ann",
+        "почта@ann",
+        "1@ann",
+        "@annä",
+        "@ann\u{301}",
+        "@ann.ö",
         // Escaped.
-        r"\@ann", r"text \@ann", r"\\\@ann",
+        r"\@ann",
+        r"text \@ann",
+        r"\\\@ann",
         // In an address.
-        "https://example.com/@ann", "see http://x.y/?to=@ann&cc=@bob.", "(https://x.y/a(b)@ann)", "WWW.x.y/@ann",
-        "<https://x.y/@ann>", "git+ssh://host/@ann", "x.y/@ann", "/@ann", "https://x.y/@ann/@bob",
+        "https://example.com/@ann",
+        "see http://x.y/?to=@ann&cc=@bob.",
+        "(https://x.y/a(b)@ann)",
+        "WWW.x.y/@ann",
+        "<https://x.y/@ann>",
+        "git+ssh://host/@ann",
+        "x.y/@ann",
+        "/@ann",
+        "https://x.y/@ann/@bob",
         // Too long.
         "@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     ];
@@ -115,7 +143,14 @@ fn code_mentions_nobody() {
 #[test]
 fn scripts_without_spaces_need_none() {
     for content in [
-        "你好@ann", "@ann你好", "請@ann看", "ありがとう@annさん", "안녕@ann님", "สวัสดี@ann", "（@ann）", "，@ann。",
+        "你好@ann",
+        "@ann你好",
+        "請@ann看",
+        "ありがとう@annさん",
+        "안녕@ann님",
+        "สวัสดี@ann",
+        "（@ann）",
+        "，@ann。",
         "看https://x.y，@ann",
     ] {
         assert_eq!(found(content), ["ann"], "{content:?}");

@@ -13,6 +13,7 @@ use super::types::{Edit, EditMessage, EditPage, ListEdits};
 use crate::{
     access::{self, ChatPermit, DeleteMessage, ReadChat},
     error::{Conflict, Error},
+    mentions::{self, mentioned},
     messages::store::one,
 };
 
@@ -41,14 +42,24 @@ pub(super) async fn edit(
     if present.content.as_ref() == Some(&change.content) {
         return Ok(present);
     }
+    let named = mentioned(&change.content);
+    // The same handles mean whom they meant before, whoever bears them now.
+    let same = present.content.as_deref().is_some_and(|content| mentioned(content) == named);
+    if named.all && !present.mentions_all {
+        mentions::store::demand_all(&mut tx, chat_id, author).await?;
+    }
     sqlx::query!(
         "update messages
-         set content = $4, version = version + 1, edited_at = clock_timestamp(), updated_at = clock_timestamp()
+         set content = $4, version = version + 1, edited_at = clock_timestamp(), updated_at = clock_timestamp(),
+            mentions = case when $5 then mentions else mentioned_members($1, $6) end, mentions_all = $7
          where chat_id = $1 and id = $2 and sender_id = $3 and kind = 'User' and deleted_at is null",
         chat_id.0,
         id.0,
         author.0,
         change.content,
+        same,
+        named.listed(),
+        named.all,
     )
     .execute(&mut *tx)
     .await?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     access::{ChatClaim, ChatPermit, ChatRight, SendTo},
     error::{Conflict, Error},
-    mentions::{Mentioned, mentioned},
+    mentions::{self, Mentioned, mentioned},
     messages::{
         store::{one, sent_as},
         types::SendMessage,
@@ -65,7 +65,7 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
     let threads: Vec<Option<Uuid>> =
         drafts.iter().map(|draft| draft.body.thread_root.map(|id| id.0)).collect();
     let in_chats: Vec<bool> = drafts.iter().map(|draft| draft.body.in_chat()).collect();
-    let handles: Vec<Option<String>> = drafts.iter().map(|draft| listed(&draft.mentioned.handles)).collect();
+    let handles: Vec<Option<String>> = drafts.iter().map(|draft| draft.mentioned.listed()).collect();
     let everybody: Vec<bool> = drafts.iter().map(|draft| draft.mentioned.all).collect();
     let files: Vec<Option<String>> = drafts.iter().map(|draft| listed(&draft.body.file_ids)).collect();
     let rows = sqlx::query!(
@@ -151,8 +151,8 @@ pub(super) async fn why_not_written(
             message: "is not a message of this chat that a thread can stand under",
         })?;
     }
-    if mentioned(&draft.content).all && !may_mention_all(&mut connection, claim).await? {
-        return Err(Error::MentionAllForbidden);
+    if mentioned(&draft.content).all {
+        mentions::store::demand_all(&mut connection, claim.chat_id(), claim.user_id()).await?;
     }
     if !draft.file_ids.is_empty() && !files_fit(&mut connection, claim, draft).await? {
         return Err(Error::Invalid {
@@ -166,12 +166,6 @@ pub(super) async fn why_not_written(
 /// A thread has one level, and none begins under what is gone or what the server noted.
 fn can_be_root(message: &Message) -> bool {
     message.thread_root.is_none() && message.kind == MessageKind::User && message.deleted_at.is_none()
-}
-
-async fn may_mention_all(connection: &mut PgConnection, claim: &ChatClaim<SendTo>) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"select may_mention_all($1, $2) as "may!""#, claim.chat_id().0, claim.user_id().0)
-        .fetch_one(connection)
-        .await
 }
 
 /// Whether the draft's files are its sender's to send to the chat.
