@@ -75,7 +75,7 @@ async fn who_is_removed_while_being_mentioned_was_mentioned_before_or_not_at_all
     let Room { ann, bob, cid, chat, .. } = Room::of_three("Group").await;
     let cids = format!("/api/chats/{chat}/members/{}", cid.id);
     let mut mentioned = 0;
-    for round in 0..30 {
+    for round in 0..20 {
         let edited = bob.send(&chat, "before").await;
         let content = format!("@cid {round}");
         let (sent, edited, removed) = tokio::join!(

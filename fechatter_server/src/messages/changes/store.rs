@@ -42,11 +42,24 @@ pub(super) async fn edit(
     if present.content.as_ref() == Some(&change.content) {
         return Ok(present);
     }
-    let named = mentioned(&change.content);
-    // The same handles mean whom they meant before, whoever bears them now.
+    rewrite(&mut tx, permit, &present, &change.content).await?;
+    let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    tx.commit().await?;
+    Ok(message)
+}
+
+/// Writes another text, and whom it mentions: the same handles mean whom they meant before, whoever bears them now.
+async fn rewrite(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<access::EditMessage>,
+    present: &Message,
+    content: &str,
+) -> Result<(), Error> {
+    let (chat_id, author) = (permit.chat_id(), permit.user_id());
+    let named = mentioned(content);
     let same = present.content.as_deref().is_some_and(|content| mentioned(content) == named);
     if named.all && !present.mentions_all {
-        mentions::store::demand_all(&mut tx, chat_id, author).await?;
+        mentions::store::demand_all(connection, chat_id, author).await?;
     }
     sqlx::query!(
         "update messages
@@ -54,18 +67,16 @@ pub(super) async fn edit(
             mentions = case when $5 then mentions else mentioned_members($1, $6) end, mentions_all = $7
          where chat_id = $1 and id = $2 and sender_id = $3 and kind = 'User' and deleted_at is null",
         chat_id.0,
-        id.0,
+        present.id.0,
         author.0,
-        change.content,
+        content,
         same,
         named.listed(),
         named.all,
     )
-    .execute(&mut *tx)
+    .execute(connection)
     .await?;
-    let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
-    tx.commit().await?;
-    Ok(message)
+    Ok(())
 }
 
 /// Leaves a tombstone in the message's place: its seq stays, its content is gone.
