@@ -1,8 +1,8 @@
 //! Finding the mentions in what somebody wrote.
 //!
-//! Text is read as Markdown where that decides what is code: code spans, fenced blocks and backslash escapes (CommonMark
-//! 0.31.2, sections 6.1, 4.5 and 2.4). Indented lines are text: people indent for other reasons. Every byte is looked
-//! at a fixed number of times, whatever the text.
+//! Text is read as Markdown where that decides what is code: code spans, fenced blocks and backslash escapes
+//! (`CommonMark` 0.31.2, sections 6.1, 4.5 and 2.4). Indented lines are text: people indent for other reasons. Every byte
+//! is looked at a fixed number of times, whatever the text.
 
 mod code;
 #[cfg(test)]

@@ -73,9 +73,8 @@ impl Route {
             EventKind::Message | EventKind::MessageUpdate | EventKind::MessageDelete => (chat(event), None),
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
-            EventKind::Read => (Scope::Nobody, event.user_id),
             EventKind::Mention if event.user_id.is_none() => (chat(event), None),
-            EventKind::Mention => (Scope::Nobody, event.user_id),
+            EventKind::Mention | EventKind::Read => (Scope::Nobody, event.user_id),
             EventKind::SessionRevoked
             | EventKind::UserSuspended
             | EventKind::UserChanged
