@@ -207,9 +207,38 @@ async fn everybody_is_called_by_anybody_in_small_chats_and_by_admins_in_others()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mentions_are_exact_to_999() {
+    let Room { site, ann, bob, chat, .. } = Room::of_two("Group").await;
+    let fill = async |from: i64, to: i64| {
+        // Written past the servers, some to everybody, some by name, and some both ways.
+        sqlx::query(
+            "with c as (update chats set last_seq = $5 where id = $1::uuid)
+             insert into messages (id, chat_id, seq, sender_id, content, mentions, mentions_all)
+             select gen_random_uuid(), $1::uuid, n, $2::uuid, 'x', case when n % 3 > 0 then array[$3::uuid] end, n % 3 < 2
+             from generate_series($4, $5) n",
+        )
+        .bind(&chat)
+        .bind(&ann.id)
+        .bind(&bob.id)
+        .bind(from)
+        .bind(to)
+        .execute(&site.pool)
+        .await
+        .expect("messages");
+    };
+    fill(1, 999).await;
+    assert_eq!(counts(&bob, &chat).await, (999, 999));
+    fill(1000, 1200).await;
+    assert_eq!(counts(&bob, &chat).await, (1000, 1000), "which stands for more");
+    let state = bob.put(&format!("/api/chats/{chat}/read"), json!({ "seq": 1190 })).await.expect(200);
+    assert_eq!((&state["unread_count"], &state["mention_count"]), (&json!(10), &json!(10)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_handles_are_answered() {
     let Room { ann, bob, chat, .. } = Room::of_two("Group").await;
-    let many: String = (0..1_400).map(|number| format!("@n{number:04} ")).collect();
+    let many: Vec<_> = (0..1_400).map(|number| format!("@n{number:04}")).collect();
+    let many = many.join(" ");
     for (content, meant) in [
         ("@".repeat(10_000), json!([])),
         ("@bob ".repeat(2_000), json!([bob.id])),
