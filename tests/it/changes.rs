@@ -287,7 +287,7 @@ async fn marking_as_unread_is_the_way_back() {
     bob.put(&read, json!({ "seq": 4 })).await.expect(200);
     let (mut bobs, mut anns) = (bob.stream(None).await, ann.stream(None).await);
     let state = bob.put(&unread, json!({ "message_id": sent[1]["id"] })).await.expect(200);
-    assert_eq!(state, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 2 }));
+    assert_eq!(state, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 2, "mention_count": 0 }));
     assert_eq!(bobs.expect("read").await.data, state);
     assert_eq!(bob.chat_in_list(&chat).await["unread_count"], 2);
     // Again changes nothing and says nothing.

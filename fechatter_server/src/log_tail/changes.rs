@@ -52,7 +52,8 @@ impl Target {
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
             // No list shows them; that the chat has gone on, a reply's own event tells.
             EventKind::Reaction | EventKind::Saved | EventKind::ThreadUpdate => Self::Nothing,
-            EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
+            // What it changed, the event of the edit has told.
+            EventKind::Mention | EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }
     }

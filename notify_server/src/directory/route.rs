@@ -75,8 +75,9 @@ impl Route {
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
             // Who reacted hears of it as a member, or not at all.
             EventKind::Reaction => (chat(event), None),
-            EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
             EventKind::ThreadUpdate => thread_update(event),
+            EventKind::Mention if event.user_id.is_none() => (chat(event), None),
+            EventKind::Mention | EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
             EventKind::SessionRevoked
             | EventKind::UserSuspended
             | EventKind::UserChanged
