@@ -51,8 +51,11 @@ impl Target {
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
             // No list shows them; that the chat has gone on, a reply's own event tells.
-            EventKind::Reaction | EventKind::Saved | EventKind::ThreadUpdate => Self::Nothing,
-            EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
+            EventKind::Reaction
+            | EventKind::Saved
+            | EventKind::ThreadUpdate
+            | EventKind::SessionRevoked
+            | EventKind::UserSuspended => Self::Nothing,
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }
     }
