@@ -55,4 +55,6 @@ id! {
     ChatId,
     /// A message.
     MessageId,
+    /// An uploaded file.
+    FileId,
 }
