@@ -13,6 +13,8 @@ alter table files
     add column location text not null,
     add column key_id text not null,
     add column wrapped_key bytea not null,
+    -- The form of the object.
+    add column format smallint not null,
     alter column uploader_id drop not null,
     alter column facts drop not null,
     add constraint files_location_key unique (location),

@@ -1,9 +1,10 @@
 //! What is sent and shown of files.
 
 use chat_core::{
-    http::page::default_limit,
+    http::{json::validated, page::default_limit},
     ids::{FileId, MessageId, UserId, WorkspaceId},
     message::FileFacts,
+    problem::Problem,
 };
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -29,6 +30,17 @@ pub struct UploadTo {
     #[garde(inner(length(bytes, min = 1, max = NAME_MAX), custom(not_blank), custom(plain)))]
     #[param(min_length = 1, max_length = 255)]
     pub name: Option<String>,
+}
+
+impl UploadTo {
+    /// A name that a form gives, judged like the one of the query.
+    ///
+    /// # Errors
+    /// 400.
+    pub(super) fn named(workspace_id: WorkspaceId, name: String) -> Result<String, Problem> {
+        let to = validated(Self { workspace_id, name: Some(name) })?;
+        Ok(to.name.unwrap_or_default())
+    }
 }
 
 /// Refuses what could pass for another name than it is, or for a place.
