@@ -8,6 +8,7 @@ use chat_core::{
 };
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, types::Json};
+use uuid::Uuid;
 
 use super::{
     limits::FileLimits,
@@ -195,9 +196,9 @@ pub(super) async fn list(
     query: &ListFiles,
 ) -> Result<FilePage, Error> {
     let chat_id = permit.chat_id();
-    let before = match query.before {
-        None => None,
-        Some(id) => Some((holder(&mut *connection, chat_id, id).await?, id)),
+    let (message_id, id) = match query.before {
+        None => (Uuid::max(), Uuid::max()),
+        Some(id) => (holder(&mut *connection, chat_id, id).await?.0, id.0),
     };
     let mut files = sqlx::query!(
         r#"
@@ -205,15 +206,12 @@ pub(super) async fn list(
             f.uploader_id as "sender_id!: UserId", m.created_at
         from files f join messages m on m.chat_id = f.chat_id and m.id = f.message_id
         where f.chat_id = $1 and f.message_id is not null
-            and (f.message_id, f.id) < (
-                coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
-                coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-            )
+            and (f.message_id, f.id) < ($2, $3)
         order by f.message_id desc, f.id desc limit $4
         "#,
         chat_id.0,
-        before.map(|(message_id, _)| message_id.0),
-        before.map(|(_, id)| id.0),
+        message_id,
+        id,
         query.limit + 1,
     )
     .fetch_all(connection)

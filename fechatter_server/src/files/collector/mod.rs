@@ -8,6 +8,8 @@
 
 mod store;
 
+use std::future::ready;
+
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use sqlx::PgPool;
@@ -61,7 +63,9 @@ pub(crate) async fn sweep(
     now: DateTime<Utc>,
 ) -> Result<u64, CollectError> {
     let over = now - limits.grace();
-    let old = vault.list().try_filter_map(async |(location, since)| Ok((since < over).then_some(location)));
+    let old = vault
+        .list()
+        .try_filter_map(move |(location, since)| ready(Ok((since < over).then_some(location))));
     let mut batches = std::pin::pin!(old.try_chunks(BATCH));
     let mut swept = 0;
     while let Some(batch) = batches.next().await {
