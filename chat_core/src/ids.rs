@@ -55,4 +55,6 @@ id! {
     ChatId,
     /// A message.
     MessageId,
+    /// A file that somebody uploaded.
+    FileId,
 }

@@ -21,6 +21,7 @@ use crate::{
     log_tail::LogTail,
     messages::{sending::Writer, typing::Told},
     metrics::Gauges,
+    vault::Vault,
 };
 
 /// Everything shared, behind one pointer: each request clones it several times.
@@ -53,6 +54,8 @@ pub struct Shared {
     pub(crate) health: Health,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Keeps files.
+    pub vault: Vault,
     /// The settings.
     pub settings: Settings,
     /// What operators see.
@@ -96,6 +99,7 @@ impl AppState {
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
             typing: Told::default(),
             passwords: Passwords::new(auth)?,
+            vault: Vault::open(&settings.files, &clock)?,
             issuer,
             limits: Limits::new(&settings, &clock),
             pool,
