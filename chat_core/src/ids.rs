@@ -55,6 +55,6 @@ id! {
     ChatId,
     /// A message.
     MessageId,
-    /// A file that somebody uploaded.
+    /// An uploaded file.
     FileId,
 }

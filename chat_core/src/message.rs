@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    ids::{ChatId, MessageId, UserId},
+    ids::{ChatId, FileId, MessageId, UserId},
     user::Person,
 };
 
@@ -56,6 +56,73 @@ pub enum SystemNote {
     Unknown,
 }
 
+/// What a message tells of a file that it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileFacts {
+    /// Which file.
+    pub id: FileId,
+    /// What its uploader called it.
+    pub name: String,
+    /// The type that its bytes show (RFC 6838); never what the uploader said.
+    pub content_type: String,
+    /// Bytes.
+    pub size: u64,
+    /// Pixels from left to right, of an image.
+    pub width: Option<u32>,
+    /// Pixels from top to bottom, of an image.
+    pub height: Option<u32>,
+    /// Whether there is a small picture of it.
+    pub thumbnail: bool,
+}
+
+/// How many people reacted to a message with an emoji.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// People.
+    pub count: u32,
+    /// Whether the reader is one of them; not in events, which are the same for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool, required = false)]
+    pub me: Option<bool>,
+}
+
+/// What the root of a thread tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Thread {
+    /// Replies that are not deleted.
+    pub reply_count: u32,
+    /// When the last of them was sent.
+    pub last_reply_at: Option<DateTime<Utc>>,
+}
+
+impl Thread {
+    /// The thread of a row of `messages`; none when nobody ever replied.
+    #[must_use]
+    pub fn of(reply_count: i32, last_reply_at: Option<DateTime<Utc>>) -> Option<Self> {
+        let reply_count = u32::try_from(reply_count).unwrap_or_default();
+        (reply_count > 0).then_some(Self { reply_count, last_reply_at })
+    }
+}
+
+/// That a message is pinned to its chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pin {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: UserId,
+}
+
+impl Pin {
+    /// The pin of a row of `messages`.
+    #[must_use]
+    pub fn of(at: Option<DateTime<Utc>>, by: Option<UserId>) -> Option<Self> {
+        Some(Self { at: at?, by: by? })
+    }
+}
+
 /// A message, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
@@ -75,6 +142,22 @@ pub struct Message {
     pub sender: Person,
     /// The message it answers, in the same chat.
     pub reply_to: Option<MessageId>,
+    /// The message under which it stands in a thread, in the same chat.
+    pub thread_root: Option<MessageId>,
+    /// Whether it is shown in the chat: not so a reply that is shown in its thread alone.
+    pub in_chat: bool,
+    /// The thread under it, when it has replies.
+    pub thread: Option<Thread>,
+    /// The members that it names, frozen when it was written.
+    pub mentions: Vec<UserId>,
+    /// Whether it names everybody.
+    pub mentions_all: bool,
+    /// Its files, in the sender's order.
+    pub files: Vec<FileFacts>,
+    /// The reactions to it, in the order of their first use.
+    pub reactions: Vec<Reaction>,
+    /// That it is pinned.
+    pub pinned: Option<Pin>,
     /// The key by which the sender's client recognises it.
     pub client_id: Option<String>,
     /// When it was sent.

@@ -42,6 +42,9 @@ pub enum Error {
     /// The caller's own password was not the right one.
     #[error("the current password is wrong")]
     WrongPassword,
+    /// The chat is too large for the sender to mention everybody in it.
+    #[error("not everybody may be mentioned")]
+    MentionAllForbidden,
     /// A rate limit was met.
     #[error("too many requests")]
     TooMany(Refusal),
@@ -148,6 +151,11 @@ impl From<Error> for Problem {
             Error::Password { field, flaw } => Self::invalid(vec![FieldError::new(field, flaw.to_string())]),
             Error::Conflict(conflict) => Self::new(StatusCode::CONFLICT, conflict.code(), conflict.detail()),
             Error::WrongPassword => Self::forbidden("The current password is wrong."),
+            Error::MentionAllForbidden => Self::new(
+                StatusCode::FORBIDDEN,
+                "mention_all_forbidden",
+                "In a chat of this size only its admins mention everybody.",
+            ),
             Error::TooMany(refusal) => Self::too_many(refusal),
             Error::SignInRefused => Self::new(
                 StatusCode::UNAUTHORIZED,

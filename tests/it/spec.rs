@@ -64,7 +64,7 @@ fn every_list_tells_the_position_of_its_snapshot() {
         let properties =
             document["components"]["schemas"][name]["properties"].as_object().expect("properties");
         let a_list = properties.values().any(|property| property["type"] == "array");
-        if a_list && path != "/api/permissions" {
+        if a_list && !path.ends_with('}') && path != "/api/permissions" {
             assert!(answer["headers"]["X-Event-Id"].is_object(), "GET {path}");
             lists += 1;
         }

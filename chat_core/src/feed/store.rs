@@ -7,7 +7,7 @@ use super::{cursor::Cursor, row::Row};
 use crate::{
     event::{Epoch, Event, EventKind, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{MessageKind, SystemNote},
+    message::{FileFacts, MessageKind, Reaction, SystemNote},
 };
 
 /// The end of the log.
@@ -72,7 +72,11 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
             e.message_id as "message_id?: MessageId", e.data as "data?",
             m.seq as "seq?", m.kind as "message_kind?: MessageKind", m.content as "content?",
             m.system as "system?: Json<SystemNote>", m.deleted_by as "deleted_by?: UserId",
-            m.reply_to as "reply_to?: MessageId", m.client_id as "client_id?",
+            m.reply_to as "reply_to?: MessageId", m.thread_root as "thread_root?: MessageId",
+            m.in_chat as "in_chat?", m.mentions as "mentions?: Vec<UserId>", m.mentions_all as "mentions_all?",
+            m.files as "files?: Json<Vec<FileFacts>>", m.reactions as "reactions?: Json<Vec<Reaction>>",
+            m.reply_count as "reply_count?", m.last_reply_at as "last_reply_at?", m.pinned_at as "pinned_at?",
+            m.pinned_by as "pinned_by?: UserId", m.client_id as "client_id?",
             m.created_at as "created_at?", m.edited_at as "edited_at?",
             m.version as "version?", m.deleted_at as "deleted_at?",
             p.id as "person_id?: UserId", p.full_name as "person_name?",

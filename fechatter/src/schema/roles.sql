@@ -46,13 +46,15 @@ begin
     if 'fechatter_server' = any (ours) then
         grant select, insert, update on users to fechatter_server;
         grant select, insert, update, delete on sessions, workspaces, workspace_members, workspace_invites, chats,
-            chat_members, messages to fechatter_server;
+            chat_members, messages, files to fechatter_server;
         grant select, insert, delete on idempotency_keys to fechatter_server;
         grant select on message_edits to fechatter_server;
         -- Tells without reading the log whether it has gone on.
         grant select on sequence events_id_seq to fechatter_server;
         grant execute on function take_event_lock(), begin_write(uuid), count_unread(uuid, uuid, bigint),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[]),
+            send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[], uuid[], boolean[], text[], boolean[], text[]),
+            may_mention_all(uuid, uuid),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 

@@ -4,7 +4,7 @@
 //! `chat_core`. Stores take proofs, not ids from a path, so a forgotten check does not compile:
 //!
 //! ```
-//! use fechatter_server::{access::{ChatPermit, SendTo}, messages::{store, types::MarkRead}, state::AppState};
+//! use fechatter_server::{access::{ChatPermit, SendTo}, messages::{cursors::store, types::MarkRead}, state::AppState};
 //!
 //! async fn read(state: AppState, permit: ChatPermit<SendTo>, mark: MarkRead) {
 //!     let _ = store::mark_read(&state.pool, &permit, mark).await;
@@ -14,7 +14,7 @@
 //! The proof that somebody may see a chat is not a proof that they may mark it as read, which takes a member:
 //!
 //! ```compile_fail,E0308
-//! use fechatter_server::{access::{ChatPermit, ReadChat}, messages::{store, types::MarkRead}, state::AppState};
+//! use fechatter_server::{access::{ChatPermit, ReadChat}, messages::{cursors::store, types::MarkRead}, state::AppState};
 //!
 //! async fn read(state: AppState, permit: ChatPermit<ReadChat>, mark: MarkRead) {
 //!     let _ = store::mark_read(&state.pool, &permit, mark).await;

@@ -14,6 +14,8 @@ use chat_core::{
 };
 
 use super::{
+    cursors::store as cursors,
+    history::store as history,
     sending, store,
     types::{
         ListMessages, MarkRead, MarkUnread, MessageInPath, MessagePage, ReadState, SendMessage, Sent, Window,
@@ -34,12 +36,12 @@ pub async fn list(
     Query(query): Query<ListMessages>,
 ) -> Result<Listed<MessagePage>, Error> {
     if matches!(query.window(), Window::Newest)
-        && let Some((body, position)) = store::newest(&state.pool, &permit, query.limit).await?
+        && let Some((body, position)) = history::newest(&state.pool, &permit, query.limit).await?
     {
         return Ok(Listed { body, position });
     }
     let mut snapshot = Snapshot::begin(&state.pool).await?;
-    let body = store::history(&mut snapshot.tx, &permit, query.window(), query.limit).await?;
+    let body = history::history(&mut snapshot.tx, &permit, query.window(), query.limit).await?;
     Ok(Listed { body, position: snapshot.position })
 }
 
@@ -78,7 +80,7 @@ pub async fn mark_read(
     permit: ChatPermit<SendTo>,
     Json(mark): Json<MarkRead>,
 ) -> Result<Found<ReadState>, Error> {
-    store::mark_read(&state.pool, &permit, mark).await.map(Found)
+    cursors::mark_read(&state.pool, &permit, mark).await.map(Found)
 }
 
 /// Marks a chat as unread from a message on: the only way back.
@@ -87,5 +89,5 @@ pub async fn mark_unread(
     permit: ChatPermit<SendTo>,
     Json(mark): Json<MarkUnread>,
 ) -> Result<Found<ReadState>, Error> {
-    store::mark_unread(&state.pool, &permit, &mark).await.map(Found)
+    cursors::mark_unread(&state.pool, &permit, &mark).await.map(Found)
 }

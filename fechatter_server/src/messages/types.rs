@@ -1,8 +1,10 @@
 //! What is sent and shown of messages.
 
+use std::collections::HashSet;
+
 use chat_core::{
     http::{page::default_limit, path::PathPart},
-    ids::{ChatId, MessageId},
+    ids::{ChatId, FileId, MessageId},
     message::Message,
     problem::{FieldError, Problem},
 };
@@ -16,6 +18,8 @@ use crate::{idempotency::types::IdempotencyKey, text::not_blank};
 pub(super) const CONTENT_MAX: usize = 10_000;
 /// The most code points of a client's own key.
 const CLIENT_ID_MAX: usize = 64;
+/// The most files of a message.
+const FILES_MAX: usize = 10;
 
 /// `{message_id}` in a path.
 pub struct MessageInPath;
@@ -29,9 +33,10 @@ impl PathPart for MessageInPath {
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
-    /// 1 to 10,000 code points, not only white space; kept byte for byte.
-    #[garde(length(chars, min = 1, max = CONTENT_MAX), custom(not_blank))]
-    #[schema(min_length = 1, max_length = 10_000)]
+    /// 1 to 10,000 code points, not only white space; kept byte for byte. With files it may be left out.
+    #[serde(default)]
+    #[garde(length(chars, max = CONTENT_MAX), custom(said(!self.file_ids.is_empty())))]
+    #[schema(max_length = 10_000)]
     pub content: String,
     /// The sender's own key: the same key and message again answers with the first one.
     #[serde(default)]
@@ -42,9 +47,56 @@ pub struct SendMessage {
     #[serde(default)]
     #[garde(skip)]
     pub reply_to: Option<MessageId>,
+    /// A message of this chat that is not in a thread: this one stands in the thread under it.
+    #[serde(default)]
+    #[garde(skip)]
+    pub thread_root: Option<MessageId>,
+    /// Whether what stands in a thread is shown in the chat too.
+    #[serde(default)]
+    #[garde(custom(in_thread(self.thread_root)))]
+    pub also_in_chat: bool,
+    /// Up to 10 files that the sender uploaded to this workspace, and that no message holds.
+    #[serde(default)]
+    #[garde(length(max = FILES_MAX), custom(no_repeats))]
+    #[schema(max_items = 10)]
+    pub file_ids: Vec<FileId>,
+}
+
+/// Something is said: by the text, unless there is something else.
+fn said<C>(otherwise: bool) -> impl FnOnce(&String, &C) -> garde::Result {
+    move |content, context| {
+        if content.is_empty() && otherwise {
+            return Ok(());
+        }
+        garde::rules::length::chars::apply(content, (1, CONTENT_MAX))?;
+        not_blank(content, context)
+    }
+}
+
+fn in_thread<C>(thread_root: Option<MessageId>) -> impl FnOnce(&bool, &C) -> garde::Result {
+    move |also_in_chat, _| {
+        if *also_in_chat && thread_root.is_none() {
+            return Err(garde::Error::new("is for what stands in a thread"));
+        }
+        Ok(())
+    }
+}
+
+fn no_repeats<C>(file_ids: &[FileId], _: &C) -> garde::Result {
+    let different: HashSet<_> = file_ids.iter().collect();
+    if different.len() < file_ids.len() {
+        return Err(garde::Error::new("names a file twice"));
+    }
+    Ok(())
 }
 
 impl SendMessage {
+    /// Whether it is shown in the chat, and not in its thread alone.
+    #[must_use]
+    pub fn in_chat(&self) -> bool {
+        self.thread_root.is_none() || self.also_in_chat
+    }
+
     /// The draft with the key of the `Idempotency-Key` header, which stands for `client_id`.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ macro_rules! chats {
             left join lateral (
                 select m.id, m.content, m.sender_id, m.created_at, s.full_name
                 from messages m join users s on s.id = m.sender_id
-                where m.chat_id = c.id and m.kind = 'User' and m.deleted_at is null
+                where m.chat_id = c.id and m.kind = 'User' and m.deleted_at is null and m.in_chat
                 order by m.seq desc limit 1
             ) lm on true
             where c.deleted_at is null "# + $from,

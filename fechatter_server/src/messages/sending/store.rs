@@ -2,7 +2,7 @@
 
 use chat_core::{
     ids::{ChatId, MessageId, UserId},
-    message::{Message, SystemNote},
+    message::{FileFacts, Message, MessageKind, SystemNote},
     user::Person,
 };
 use chrono::{DateTime, Utc};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     access::{ChatClaim, ChatPermit, ChatRight, SendTo},
     error::{Conflict, Error},
+    mentions::{Mentioned, mentioned},
     messages::{
         store::{one, sent_as},
         types::SendMessage,
@@ -25,6 +26,7 @@ pub(super) struct Draft {
     pub(super) chat_id: ChatId,
     pub(super) sender_id: UserId,
     pub(super) body: SendMessage,
+    pub(super) mentioned: Mentioned,
 }
 
 /// What became of a message with the commit.
@@ -33,6 +35,9 @@ pub(super) struct Written {
     pub(super) seq: i64,
     pub(super) created_at: DateTime<Utc>,
     pub(super) sender: Person,
+    pub(super) mentions: Vec<UserId>,
+    pub(super) mentions_all: bool,
+    pub(super) files: Vec<FileFacts>,
 }
 
 /// What became of a batch.
@@ -45,7 +50,7 @@ pub(super) struct WrittenBatch {
 }
 
 /// Writes a batch: durable when this returns, in one transaction and one round trip. A draft has none when its sender
-/// may not send it, its `client_id` was used, or what it replies to is not in the chat.
+/// may not send it, its `client_id` was used, or what it names is not there or not the sender's to name.
 ///
 /// The function takes the ordering lock before it asks whether the senders are in the chats. That the lock is taken
 /// once more, before the function, only tells how long it took: the function's statements see what was committed until
@@ -57,14 +62,22 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
     let client_ids: Vec<Option<&str>> = drafts.iter().map(|draft| draft.body.client_id.as_deref()).collect();
     let contents: Vec<&str> = drafts.iter().map(|draft| draft.body.content.as_str()).collect();
     let replies: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.body.reply_to.map(|id| id.0)).collect();
+    let threads: Vec<Option<Uuid>> =
+        drafts.iter().map(|draft| draft.body.thread_root.map(|id| id.0)).collect();
+    let in_chats: Vec<bool> = drafts.iter().map(|draft| draft.body.in_chat()).collect();
+    let handles: Vec<Option<String>> = drafts.iter().map(|draft| listed(&draft.mentioned.handles)).collect();
+    let everybody: Vec<bool> = drafts.iter().map(|draft| draft.mentioned.all).collect();
+    let files: Vec<Option<String>> = drafts.iter().map(|draft| listed(&draft.body.file_ids)).collect();
     let rows = sqlx::query!(
         r#"
         with turn as materialized (
             select clock_timestamp() as asked, take_event_lock() as taken, clock_timestamp() as got
         )
         select place as "place!", seq as "seq!", created_at as "created_at!", full_name as "full_name!",
-            username as "username!", avatar_url, extract(epoch from got - asked)::float8 as "waited!"
-        from turn, send_messages(case when got is not null then $1::uuid[] end, $2, $3, $4, $5, $6)
+            username as "username!", avatar_url, mentions as "mentions: Vec<UserId>",
+            files as "files: Json<Vec<FileFacts>>", extract(epoch from got - asked)::float8 as "waited!"
+        from turn, send_messages(case when got is not null then $1::uuid[] end, $2, $3, $4, $5, $6,
+            $7, $8, $9, $10, $11)
         "#,
         &ids,
         &chats,
@@ -72,6 +85,11 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
         &client_ids as &[Option<&str>],
         &contents as &[&str],
         &replies as &[Option<Uuid>],
+        &threads as &[Option<Uuid>],
+        &in_chats,
+        &handles as &[Option<String>],
+        &everybody,
+        &files as &[Option<String>],
     )
     .fetch_all(pool)
     .await?;
@@ -89,9 +107,18 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
                 username: row.username,
                 avatar_url: row.avatar_url,
             },
+            mentions: row.mentions.unwrap_or_default(),
+            mentions_all: drafts[place].mentioned.all,
+            files: row.files.map(|Json(files)| files).unwrap_or_default(),
         });
     }
     Ok(WrittenBatch { written, waited })
+}
+
+/// A list as the function takes it: with blanks between, none when it is empty.
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> Option<String> {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    (!items.is_empty()).then(|| items.join(" "))
 }
 
 /// Why a draft was not written: it was sent before, which is answered with what was sent; or the refusal. None when
@@ -117,7 +144,55 @@ pub(super) async fn why_not_written(
         let there = one(&mut connection, claim.chat_id(), reply_to).await?;
         there.ok_or(Error::Invalid { field: "reply_to", message: "is not a message of this chat" })?;
     }
+    if let Some(thread_root) = draft.thread_root {
+        let root = one(&mut connection, claim.chat_id(), thread_root).await?;
+        root.filter(can_be_root).ok_or(Error::Invalid {
+            field: "thread_root",
+            message: "is not a message of this chat that a thread can stand under",
+        })?;
+    }
+    if mentioned(&draft.content).all && !may_mention_all(&mut connection, claim).await? {
+        return Err(Error::MentionAllForbidden);
+    }
+    if !draft.file_ids.is_empty() && !files_fit(&mut connection, claim, draft).await? {
+        return Err(Error::Invalid {
+            field: "file_ids",
+            message: "names what is not a file of yours in this workspace, or is in a message already",
+        });
+    }
     Ok(None)
+}
+
+/// A thread has one level, and none begins under what is gone or what the server noted.
+fn can_be_root(message: &Message) -> bool {
+    message.thread_root.is_none() && message.kind == MessageKind::User && message.deleted_at.is_none()
+}
+
+async fn may_mention_all(connection: &mut PgConnection, claim: &ChatClaim<SendTo>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select may_mention_all($1, $2) as "may!""#, claim.chat_id().0, claim.user_id().0)
+        .fetch_one(connection)
+        .await
+}
+
+/// Whether the draft's files are its sender's to send to the chat.
+async fn files_fit(
+    connection: &mut PgConnection,
+    claim: &ChatClaim<SendTo>,
+    draft: &SendMessage,
+) -> sqlx::Result<bool> {
+    let ids: Vec<Uuid> = draft.file_ids.iter().map(|id| id.0).collect();
+    let fit = sqlx::query_scalar!(
+        r#"
+        select count(*) as "fit!" from files f join chats c on c.workspace_id = f.workspace_id
+        where c.id = $1 and f.uploader_id = $2 and f.id = any ($3) and f.message_id is null
+        "#,
+        claim.chat_id().0,
+        claim.user_id().0,
+        &ids,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(usize::try_from(fit) == Ok(ids.len()))
 }
 
 /// Whether the draft is what the earlier message said at first; of a deleted one nobody knows any more.
@@ -134,7 +209,10 @@ async fn repeats(
     .fetch_optional(connection)
     .await?;
     let first = first.as_ref().or(earlier.content.as_ref());
-    Ok(earlier.reply_to == draft.reply_to && first.is_none_or(|first| *first == draft.content))
+    let same_place = (earlier.reply_to, earlier.thread_root, earlier.in_chat)
+        == (draft.reply_to, draft.thread_root, draft.in_chat());
+    let same_files = earlier.files.iter().map(|file| file.id).eq(draft.file_ids.iter().copied());
+    Ok(same_place && first.is_none_or(|first| *first == draft.content && same_files))
 }
 
 /// Notes what the person of the proof did to the chat, in the transaction that does it. Nobody's unread count

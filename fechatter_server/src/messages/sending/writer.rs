@@ -12,7 +12,7 @@ use std::{
 
 use chat_core::{
     database::is_unavailable,
-    ids::{ChatId, MessageId, UserId},
+    ids::{ChatId, FileId, MessageId, UserId},
     telemetry::{
         metrics::{Refusal, refused},
         traces,
@@ -26,6 +26,7 @@ use super::store::{self, Draft, Written, WrittenBatch};
 use crate::{
     access::{ChatClaim, SendTo},
     error::Error,
+    mentions::mentioned,
     messages::types::SendMessage,
     metrics::SENDS,
 };
@@ -56,10 +57,18 @@ struct Job {
     _room: OwnedSemaphorePermit,
 }
 
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Client(ChatId, UserId, String),
+    File(FileId),
+}
+
 impl Job {
     /// What no two messages of a batch may have in common.
-    fn key(&self) -> Option<(ChatId, UserId, &str)> {
-        Some((self.draft.chat_id, self.draft.sender_id, self.draft.body.client_id.as_deref()?))
+    fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        let Draft { chat_id, sender_id, body, .. } = &self.draft;
+        let client_id = body.client_id.clone().map(|client_id| Key::Client(*chat_id, *sender_id, client_id));
+        client_id.into_iter().chain(body.file_ids.iter().map(|id| Key::File(*id)))
     }
 }
 
@@ -89,7 +98,8 @@ impl Writer {
             Error::Busy("Too many messages are being sent at the moment.")
         })?;
         let id = MessageId::new();
-        let draft = Draft { id, chat_id: claim.chat_id(), sender_id: claim.user_id(), body };
+        let mentioned = mentioned(&body.content);
+        let draft = Draft { id, chat_id: claim.chat_id(), sender_id: claim.user_id(), body, mentioned };
         let (answer, answered) = oneshot::channel();
         self.queue.send(Job { draft, answer, span: traces::current(), _room: room }).map_err(|_| ended())?;
         let written = answered.await.map_err(|_| ended())??;
@@ -211,15 +221,15 @@ fn count(batch: &WrittenBatch, took: Duration) {
 /// The oldest messages, as many as go together; one whose key is in the batch already waits for the next.
 fn next_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
     let (mut batch, mut later, mut bytes) = (Vec::new(), VecDeque::new(), 0);
-    let mut held: HashSet<(ChatId, UserId, String)> = HashSet::new();
+    let mut held: HashSet<Key> = HashSet::new();
     while batch.len() < BATCH
         && let Some(job) = waiting
             .pop_front_if(|job| batch.is_empty() || bytes + job.draft.body.content.len() <= BATCH_BYTES)
     {
-        let key = job.key().map(|(chat, sender, client_id)| (chat, sender, client_id.to_owned()));
-        if key.is_some_and(|key| !held.insert(key)) {
+        if job.keys().any(|key| held.contains(&key)) {
             later.push_back(job);
         } else {
+            held.extend(job.keys());
             bytes += job.draft.body.content.len();
             batch.push(job);
         }

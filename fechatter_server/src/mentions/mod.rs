@@ -1,0 +1,5 @@
+//! Mentions: whom a message names.
+
+mod text;
+
+pub(crate) use self::text::{Mentioned, mentioned};

@@ -1,0 +1,3 @@
+//! How far people have read.
+
+pub mod store;

@@ -1,0 +1,3 @@
+//! The history of a chat, page by page.
+
+pub mod store;
