@@ -17,6 +17,7 @@ use fechatter_server::{
     auth::issuer::key_files::{KeyRing, make},
     config::{AuthSettings, Settings},
     docs,
+    vault::ring::{FileKeys, make_file_keys},
 };
 use local_postgres::{LocalPostgres, Options};
 use notify_server::config::Settings as NotifySettings;
@@ -134,6 +135,13 @@ pub(crate) fn problems_of_start(settings: &Settings) -> Problems {
         problems.note(KeyRing::read(&auth));
         problems.note(verifying_keys(&auth));
     }
+    let mut files = settings.files.clone();
+    if files.key_file.as_os_str().is_empty() && file_key_file(settings).exists() {
+        files.key_file = file_key_file(settings);
+    }
+    if !files.key_file.as_os_str().is_empty() {
+        problems.note(FileKeys::read(&files));
+    }
     let database = &settings.database;
     let alone = database.url.expose_secret().is_empty() && !database.listen_url.expose_secret().is_empty();
     problems.unless(!alone, "database.listen_url is set, and database.url is not");
@@ -197,12 +205,21 @@ pub(crate) fn key_files(settings: &Settings) -> (PathBuf, PathBuf) {
     (dir.join("signing.pem"), dir.join("verifying.pem"))
 }
 
+/// Where `fechatter up` keeps the keys that encrypt files.
+pub(crate) fn file_key_file(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("keys").join("files.pem")
+}
+
 /// The keys of the settings, or else those of the data folder, made on the first start.
 fn bring_keys(settings: &mut Settings) -> anyhow::Result<()> {
     if settings.auth.private_key_file.as_os_str().is_empty() {
         let (private, public) = key_files(settings);
         make(&private, &public)?;
         (settings.auth.private_key_file, settings.auth.public_key_file) = (private, public);
+    }
+    if settings.files.key_file.as_os_str().is_empty() {
+        settings.files.key_file = file_key_file(settings);
+        make_file_keys(&settings.files.key_file)?;
     }
     verifying_keys(&settings.auth)
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use chat_core::{clock::Clock, http::listen::Listeners};
-use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs};
+use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs, vault::ring::make_file_keys};
 use notify_server::config::Settings as NotifySettings;
 use secrecy::SecretString;
 use serde_json::json;
@@ -105,6 +105,9 @@ impl Site {
         settings.database.url = SecretString::from(database_url.clone());
         settings.database.max_connections = 6;
         settings.auth.private_key_file = private;
+        settings.files.key_file = keys.path().join("files.pem");
+        settings.files.folder = keys.path().join("files");
+        make_file_keys(&settings.files.key_file).expect("keys");
         // Cheap hashes: what they cost is not what these tests are about.
         settings.auth.argon2_memory_kib = 64;
         settings.auth.argon2_passes = 1;

@@ -44,8 +44,8 @@ impl Places {
         Some(Place { places: self.clone(), person })
     }
 
-    /// Places that are taken.
-    pub(crate) fn taken(&self) -> usize {
+    #[cfg(test)]
+    fn taken(&self) -> usize {
         self.lock().values().sum()
     }
 

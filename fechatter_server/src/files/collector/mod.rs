@@ -22,7 +22,7 @@ const BATCH: usize = 500;
 
 /// Why the collector could not go on; it does so in its next round.
 #[derive(Debug, thiserror::Error)]
-pub enum CollectError {
+pub(crate) enum CollectError {
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
