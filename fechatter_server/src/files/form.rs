@@ -160,7 +160,8 @@ fn file_name(head: &[u8]) -> Result<Option<String>, Problem> {
         if name.eq_ignore_ascii_case("content-disposition") {
             disposition = Some(value);
         }
-        let as_it_is = ["binary", "8bit", "7bit"].iter().any(|known| value.trim().eq_ignore_ascii_case(known));
+        let as_it_is =
+            ["binary", "8bit", "7bit"].iter().any(|known| value.trim().eq_ignore_ascii_case(known));
         if name.eq_ignore_ascii_case("content-transfer-encoding") && !as_it_is {
             return Err(malformed("its part is encoded"));
         }
@@ -173,9 +174,10 @@ fn file_name(head: &[u8]) -> Result<Option<String>, Problem> {
     }
     match parameter(parameters, "name").as_deref() {
         Some("file") => Ok(parameter(parameters, "filename").map(|name| unescaped(&name))),
-        Some(other) => {
-            Err(invalid(&other.chars().filter(|c| *c != '\0').take(64).collect::<String>(), "is not expected"))
-        }
+        Some(other) => Err(invalid(
+            &other.chars().filter(|c| *c != '\0').take(64).collect::<String>(),
+            "is not expected",
+        )),
         None => Err(malformed("its part has no name")),
     }
 }
@@ -261,7 +263,11 @@ mod tests {
     async fn in_all_pieces(form: &str) -> Read {
         let whole = read("multipart/form-data; boundary=b", form, usize::MAX).await;
         for piece in 1..40 {
-            assert_eq!(read("multipart/form-data; boundary=b", form, piece).await, whole, "{piece}: {form:?}");
+            assert_eq!(
+                read("multipart/form-data; boundary=b", form, piece).await,
+                whole,
+                "{piece}: {form:?}"
+            );
         }
         whole
     }
@@ -272,7 +278,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_file_comes_out_as_it_went_in() {
-        for content in ["", "x", "\r\n", "\r\n--", "\r\n--a", "--b", "\r\n-", "a\r\n\r\n--\r\nb", "\r\r\n--c--\r\n"] {
+        for content in
+            ["", "x", "\r\n", "\r\n--", "\r\n--a", "--b", "\r\n-", "a\r\n\r\n--\r\nb", "\r\r\n--c--\r\n"]
+        {
             let read = in_all_pieces(&part("name=\"file\"; filename=\"a.txt\"", content)).await;
             assert_eq!(read, Ok((Some("a.txt".into()), content.as_bytes().to_vec())), "{content:?}");
         }
@@ -322,7 +330,9 @@ mod tests {
             let read = in_all_pieces(form).await;
             assert_eq!(read, Err(expected.into()), "{:.80}", form);
         }
-        for content_type in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; x=y"] {
+        for content_type in
+            ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; x=y"]
+        {
             assert_eq!(read(content_type, &good, 100).await, Err("malformed".into()));
         }
         assert!(read("multipart/form-data; Boundary=\"b\"", &good, 100).await.is_ok());
