@@ -36,6 +36,7 @@ mod refusals;
 mod roles;
 mod rolling_restart;
 mod rooms;
+mod s3;
 mod sending;
 mod settings;
 mod spec;
