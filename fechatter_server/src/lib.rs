@@ -7,6 +7,7 @@ pub mod chats;
 pub mod config;
 pub mod docs;
 pub mod error;
+pub mod files;
 pub mod housekeeping;
 pub mod idempotency;
 mod key_file;

@@ -17,6 +17,7 @@ use crate::{
     },
     chats::views::cache::ChatLists,
     config::Settings,
+    files::Transfers,
     limits::Limits,
     log_tail::LogTail,
     messages::{sending::Writer, typing::Told},
@@ -56,6 +57,8 @@ pub struct Shared {
     pub passwords: Passwords,
     /// Keeps files.
     pub vault: Vault,
+    /// Files that come and go.
+    pub(crate) transfers: Transfers,
     /// The settings.
     pub settings: Settings,
     /// What operators see.
@@ -100,6 +103,7 @@ impl AppState {
             typing: Told::default(),
             passwords: Passwords::new(auth)?,
             vault: Vault::open(&settings.files, &clock)?,
+            transfers: Transfers::new(&settings.files.limits),
             issuer,
             limits: Limits::new(&settings, &clock),
             pool,

@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::files::limits::FileLimits;
+
 /// Where files lie, and which keys encrypt them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,8 @@ pub struct FileSettings {
     pub key_file: PathBuf,
     /// For how long a new key of a running site is left alone, in seconds.
     pub new_key_delay_s: u32,
+    /// How large they may be, and how many.
+    pub limits: FileLimits,
 }
 
 /// An S3-compatible store; none without a bucket.
@@ -87,6 +91,7 @@ impl FileSettings {
         if self.s3.is_on() {
             self.s3.check(problems);
         }
+        self.limits.check(problems);
     }
 
     /// Files without a place of their own lie in the data folder.

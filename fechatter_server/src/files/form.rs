@@ -1,0 +1,330 @@
+//! A form with one file (RFC 7578), read piece by piece.
+//!
+//! It holds back no more of a file than a boundary is long, however fast the file comes; and as there is one part, there
+//! is nothing to count.
+
+use axum::{
+    body::BodyDataStream,
+    http::{HeaderMap, header},
+};
+use bytes::{Buf, Bytes, BytesMut};
+use chat_core::{
+    http::body,
+    problem::{FieldError, Problem},
+};
+use futures::StreamExt;
+use memchr::memmem;
+
+/// What may stand before the part, and in its head, in bytes.
+const HEAD: usize = 16 * 1024;
+/// What the boundary may have (RFC 2046, section 5.1.1).
+const BOUNDARY: usize = 70;
+
+/// A form that is being read.
+pub(super) struct Form {
+    body: BodyDataStream,
+    /// A line's end, two dashes and the boundary.
+    delimiter: Vec<u8>,
+    buffer: BytesMut,
+    over: bool,
+}
+
+/// Whether this is a form, by its type.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|(kind, _)| kind.eq_ignore_ascii_case("multipart/form-data"))
+}
+
+fn media_type(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
+    Some((kind.trim(), parameters))
+}
+
+impl Form {
+    /// Reads up to the file; answers with its name as well, if it has one.
+    pub(super) async fn open(
+        headers: &HeaderMap,
+        body: BodyDataStream,
+    ) -> Result<(Self, Option<String>), Problem> {
+        let boundary = media_type(headers)
+            .and_then(|(_, parameters)| parameter(parameters, "boundary"))
+            .filter(|boundary| (1..=BOUNDARY).contains(&boundary.len()))
+            .ok_or_else(|| malformed("its Content-Type names no boundary"))?;
+        // The first boundary may stand at the very beginning, without a line before it.
+        let mut form = Self {
+            body,
+            delimiter: [b"\r\n--", boundary.as_bytes()].concat(),
+            buffer: BytesMut::from("\r\n"),
+            over: false,
+        };
+        let delimiter = form.delimiter.clone();
+        form.until(&delimiter).await?;
+        if form.is_last().await? {
+            return Err(invalid("file", "is missing"));
+        }
+        // An empty head is one line's end.
+        form.buffer = [b"\r\n", form.buffer.as_ref()].concat().as_slice().into();
+        let head = form.until(b"\r\n\r\n").await?;
+        let name = file_name(&head)?;
+        Ok((form, name))
+    }
+
+    /// The next bytes of the file; none at its end, which is the end of the form.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        while !self.over {
+            let (ready, ends) = match memmem::find(&self.buffer, &self.delimiter) {
+                Some(end) => (end, true),
+                // The rest may be the beginning of a boundary.
+                None => (self.buffer.len().saturating_sub(self.delimiter.len() - 1), false),
+            };
+            let bytes = self.buffer.split_to(ready).freeze();
+            if ends {
+                self.buffer.advance(self.delimiter.len());
+                if !self.is_last().await? {
+                    return Err(invalid("file", "must be the only part"));
+                }
+                self.over = true;
+                self.finish().await?;
+            } else if bytes.is_empty() {
+                self.more().await?;
+            }
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What stands before `mark`, which must come soon; both are gone from the buffer then.
+    async fn until(&mut self, mark: &[u8]) -> Result<BytesMut, Problem> {
+        loop {
+            if let Some(at) = memmem::find(&self.buffer, mark) {
+                let before = self.buffer.split_to(at);
+                self.buffer.advance(mark.len());
+                return Ok(before);
+            }
+            if self.buffer.len() > HEAD {
+                return Err(malformed("it has no part where one should begin"));
+            }
+            self.more().await?;
+        }
+    }
+
+    /// Whether the boundary that was just read is the last one. Blanks may follow each.
+    async fn is_last(&mut self) -> Result<bool, Problem> {
+        while self.buffer.len() < 2 {
+            self.more().await?;
+        }
+        if self.buffer.starts_with(b"--") {
+            return Ok(true);
+        }
+        let blanks = self.until(b"\r\n").await?;
+        if blanks.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+            Ok(false)
+        } else {
+            Err(malformed("a boundary is followed by something else"))
+        }
+    }
+
+    /// Reads what stands behind the last boundary, and forgets it.
+    async fn finish(&mut self) -> Result<(), Problem> {
+        let mut behind = self.buffer.len();
+        self.buffer.clear();
+        while let Some(bytes) = self.body.next().await {
+            behind += bytes.map_err(|error| body::unreadable(&error))?.len();
+            if behind > HEAD {
+                return Err(malformed("it goes on behind its end"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn more(&mut self) -> Result<(), Problem> {
+        match self.body.next().await {
+            Some(bytes) => {
+                let bytes = bytes.map_err(|error| body::unreadable(&error))?;
+                self.buffer.extend_from_slice(&bytes);
+                Ok(())
+            }
+            None => Err(malformed("it ends early")),
+        }
+    }
+}
+
+/// The name that the head of the part gives the file, after checking that it is the one that is wanted.
+fn file_name(head: &[u8]) -> Result<Option<String>, Problem> {
+    let head = str::from_utf8(head).map_err(|_| malformed("the head of its part is not UTF-8"))?;
+    let mut disposition = None;
+    for line in head.split("\r\n").filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':').ok_or_else(|| malformed("a field of its part is none"))?;
+        if name.eq_ignore_ascii_case("content-disposition") {
+            disposition = Some(value);
+        }
+        let as_it_is = ["binary", "8bit", "7bit"].iter().any(|known| value.trim().eq_ignore_ascii_case(known));
+        if name.eq_ignore_ascii_case("content-transfer-encoding") && !as_it_is {
+            return Err(malformed("its part is encoded"));
+        }
+    }
+    let (kind, parameters) = disposition
+        .map(|value| value.split_once(';').unwrap_or((value, "")))
+        .ok_or_else(|| malformed("its part has no Content-Disposition"))?;
+    if !kind.trim().eq_ignore_ascii_case("form-data") {
+        return Err(malformed("its part is no form-data"));
+    }
+    match parameter(parameters, "name").as_deref() {
+        Some("file") => Ok(parameter(parameters, "filename").map(|name| unescaped(&name))),
+        Some(other) => {
+            Err(invalid(&other.chars().filter(|c| *c != '\0').take(64).collect::<String>(), "is not expected"))
+        }
+        None => Err(malformed("its part has no name")),
+    }
+}
+
+/// A parameter by its name: a token, or a quoted string, in which a backslash stands before what it quotes.
+fn parameter(parameters: &str, wanted: &str) -> Option<String> {
+    let mut rest = parameters;
+    loop {
+        let (name, value) = rest.trim_start_matches([' ', '\t', ';']).split_once('=')?;
+        let (value, behind) = match value.strip_prefix('"') {
+            None => {
+                let end = value.find(';').unwrap_or(value.len());
+                (value[..end].trim().to_owned(), &value[end..])
+            }
+            Some(quoted) => unquoted(quoted)?,
+        };
+        if name.trim().eq_ignore_ascii_case(wanted) {
+            return Some(value);
+        }
+        rest = behind;
+    }
+}
+
+/// A quoted string up to its end, and what follows.
+fn unquoted(quoted: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '"' => return Some((value, &quoted[at + 1..])),
+            // Browsers quote nothing else, so that a path of Windows keeps its own.
+            '\\' if quoted[at + 1..].starts_with(['"', '\\']) => value.push(characters.next()?.1),
+            _ => value.push(c),
+        }
+    }
+    None
+}
+
+/// A name as browsers write it (HTML, section 4.10.22.8): three characters are percent-encoded, and no others.
+fn unescaped(name: &str) -> String {
+    name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
+}
+
+fn malformed(what: &str) -> Problem {
+    Problem::malformed(format!("The form cannot be read: {what}."))
+}
+
+fn invalid(field: &str, message: &str) -> Problem {
+    Problem::invalid(vec![FieldError::new(field, message)])
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::HeaderValue};
+    use futures::stream;
+
+    use super::*;
+
+    type Read = Result<(Option<String>, Vec<u8>), String>;
+
+    /// Reads a form that comes in pieces of this size.
+    async fn read(content_type: &'static str, form: &str, piece: usize) -> Read {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let pieces: Vec<_> = form
+            .as_bytes()
+            .chunks(piece)
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+            .collect();
+        let body = Body::from_stream(stream::iter(pieces)).into_data_stream();
+        let in_words = |problem: Problem| match problem.errors.first() {
+            Some(error) => format!("{}: {}", error.field, error.message),
+            None => problem.code.to_owned(),
+        };
+        let (mut form, name) = Form::open(&headers, body).await.map_err(in_words)?;
+        let mut file = Vec::new();
+        while let Some(bytes) = form.next().await.map_err(in_words)? {
+            file.extend_from_slice(&bytes);
+        }
+        Ok((name, file))
+    }
+
+    async fn in_all_pieces(form: &str) -> Read {
+        let whole = read("multipart/form-data; boundary=b", form, usize::MAX).await;
+        for piece in 1..40 {
+            assert_eq!(read("multipart/form-data; boundary=b", form, piece).await, whole, "{piece}: {form:?}");
+        }
+        whole
+    }
+
+    fn part(disposition: &str, content: &str) -> String {
+        format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{content}\r\n--b--\r\n")
+    }
+
+    #[tokio::test]
+    async fn the_file_comes_out_as_it_went_in() {
+        for content in ["", "x", "\r\n", "\r\n--", "\r\n--a", "--b", "\r\n-", "a\r\n\r\n--\r\nb", "\r\r\n--c--\r\n"] {
+            let read = in_all_pieces(&part("name=\"file\"; filename=\"a.txt\"", content)).await;
+            assert_eq!(read, Ok((Some("a.txt".into()), content.as_bytes().to_vec())), "{content:?}");
+        }
+        let with_more = "a preamble\r\n--b  \r\nX: y\r\ncontent-disposition: form-data; filename=a; name=file\r\n\
+            Content-Type: image/png\r\n\r\nfile\r\n--b--and an epilogue";
+        assert_eq!(in_all_pieces(with_more).await, Ok((Some("a".into()), b"file".to_vec())));
+    }
+
+    #[tokio::test]
+    async fn names_are_read_as_browsers_and_others_write_them() {
+        for (written, name) in [
+            ("filename=\"a b.txt\"", Some("a b.txt")),
+            ("filename=\"%22a%22 100%.txt\"", Some("\"a\" 100%.txt")),
+            (r#"filename="\"a\".txt""#, Some("\"a\".txt")),
+            (r#"filename="C:\dir\a.txt""#, Some(r"C:\dir\a.txt")),
+            ("filename=\"grüße;=.txt\"", Some("grüße;=.txt")),
+            ("filename=\"\"", Some("")),
+            ("filename*=UTF-8''x", None),
+            ("x=y", None),
+        ] {
+            let read = in_all_pieces(&part(&format!("name=\"file\"; {written}"), "c")).await;
+            assert_eq!(read, Ok((name.map(str::to_owned), b"c".to_vec())), "{written}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_form_with_one_file_is_refused() {
+        let good = part("name=\"file\"; filename=\"a\"", "c");
+        let (two, other) = (good.replace("--b--", "--b\r\n\r\n\r\n--b--"), part("name=\"other\"", "c"));
+        for (form, expected) in [
+            (two.as_str(), "file: must be the only part"),
+            (&other, "other: is not expected"),
+            ("--b--\r\n", "file: is missing"),
+            (&good[..good.len() - 6], "malformed"),
+            (&good[..20], "malformed"),
+            ("", "malformed"),
+            ("--b\r\n\r\nfile\r\n--b--", "malformed"),
+            ("--b\r\nnonsense\r\n\r\nfile\r\n--b--", "malformed"),
+            ("--bb\r\n\r\n--b--", "malformed"),
+            (&part("filename=\"a\"", "c"), "malformed"),
+            (&good.replace("form-data;", "attachment;"), "malformed"),
+            (&good.replace("\r\n\r\nc", "\r\nContent-Transfer-Encoding: base64\r\n\r\nc"), "malformed"),
+            (&format!("{}{good}", "x".repeat(HEAD * 2)), "malformed"),
+            (&format!("{good}{}", "x".repeat(HEAD * 2)), "malformed"),
+            (&good.replace("name=", &format!("x={}; name=", "y".repeat(HEAD * 2))), "malformed"),
+        ] {
+            let read = in_all_pieces(form).await;
+            assert_eq!(read, Err(expected.into()), "{:.80}", form);
+        }
+        for content_type in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; x=y"] {
+            assert_eq!(read(content_type, &good, 100).await, Err("malformed".into()));
+        }
+        assert!(read("multipart/form-data; Boundary=\"b\"", &good, 100).await.is_ok());
+    }
+}
