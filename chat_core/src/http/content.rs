@@ -201,7 +201,11 @@ impl Output for Content {
     fn describe(operation: &mut Operation) {
         for status in [200, 206] {
             operation.answers_bytes(status);
-            operation.answers_header(status, "Content-Disposition", "`inline` for pictures, else `attachment`.");
+            operation.answers_header(
+                status,
+                "Content-Disposition",
+                "`inline` for pictures, else `attachment`.",
+            );
             operation.answers_header(status, "Accept-Ranges", "`bytes`.");
         }
         operation.answers_empty(304);
@@ -267,8 +271,20 @@ mod tests {
     #[test]
     fn what_is_no_single_range_is_the_whole() {
         for range in [
-            "", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "bytes=1-2,4-5", "bytes=+1-2",
-            "bytes=1- 2", "lines=1-2", "bytes=1", "bytes=--1", "bytes=1-2-3", "bytes=0x1-2",
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-2",
+            "bytes=1-2,4-5",
+            "bytes=+1-2",
+            "bytes=1- 2",
+            "lines=1-2",
+            "bytes=1",
+            "bytes=--1",
+            "bytes=1-2-3",
+            "bytes=0x1-2",
         ] {
             assert_eq!(portion(range, 10), Portion::Whole, "{range}");
         }
