@@ -17,7 +17,10 @@ use fechatter_server::{
     auth::issuer::key_files::{KeyRing, make},
     config::{AuthSettings, Settings},
     docs,
-    vault::ring::{FileKeys, make_file_keys},
+    vault::{
+        ring::{FileKeys, make_file_keys},
+        settings::FileSettings,
+    },
 };
 use local_postgres::{LocalPostgres, Options};
 use notify_server::config::Settings as NotifySettings;
@@ -135,11 +138,8 @@ pub(crate) fn problems_of_start(settings: &Settings) -> Problems {
         problems.note(KeyRing::read(&auth));
         problems.note(verifying_keys(&auth));
     }
-    let mut files = settings.files.clone();
-    if files.key_file.as_os_str().is_empty() && file_key_file(settings).exists() {
-        files.key_file = file_key_file(settings);
-    }
-    if !files.key_file.as_os_str().is_empty() {
+    let files = file_settings(settings);
+    if !settings.files.key_file.as_os_str().is_empty() || files.key_file.exists() {
         problems.note(FileKeys::read(&files));
     }
     let database = &settings.database;
@@ -205,9 +205,13 @@ pub(crate) fn key_files(settings: &Settings) -> (PathBuf, PathBuf) {
     (dir.join("signing.pem"), dir.join("verifying.pem"))
 }
 
-/// Where `fechatter up` keeps the keys that encrypt files.
-pub(crate) fn file_key_file(settings: &Settings) -> PathBuf {
-    settings.data_dir.join("keys").join("files.pem")
+/// The settings of files, with the keys of `fechatter up` where none are named.
+pub(crate) fn file_settings(settings: &Settings) -> FileSettings {
+    let mut files = settings.files.clone();
+    if files.key_file.as_os_str().is_empty() {
+        files.key_file = settings.data_dir.join("keys").join("files.pem");
+    }
+    files
 }
 
 /// The keys of the settings, or else those of the data folder, made on the first start.
@@ -218,7 +222,7 @@ fn bring_keys(settings: &mut Settings) -> anyhow::Result<()> {
         (settings.auth.private_key_file, settings.auth.public_key_file) = (private, public);
     }
     if settings.files.key_file.as_os_str().is_empty() {
-        settings.files.key_file = file_key_file(settings);
+        settings.files = file_settings(settings);
         make_file_keys(&settings.files.key_file)?;
     }
     verifying_keys(&settings.auth)

@@ -37,6 +37,7 @@ mod refusals;
 mod roles;
 mod rolling_restart;
 mod rooms;
+mod s3;
 mod sending;
 mod settings;
 mod spec;

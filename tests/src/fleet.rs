@@ -175,9 +175,10 @@ pub(crate) fn variables(url: &str, folder: &std::path::Path) -> (Variables, Vari
         ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
         ("NOTIFY_STREAM__RING_EVENTS", "100"),
     ];
-    let owned =
-        |pairs: [(&str, &str); 9]| pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    (owned(rest), owned(notify))
+    let owned = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    (owned(&rest), owned(&notify))
 }
 
 pub(crate) fn errors_in(log: &str) -> Vec<String> {

@@ -22,6 +22,7 @@ pub mod program;
 pub mod proxy;
 pub mod rolling;
 pub mod room;
+pub mod s3;
 pub mod site;
 pub mod stream;
 pub mod tls_postgres;

@@ -15,6 +15,7 @@ use super::{
     settings::S3Settings,
     *,
 };
+use crate::files::limits::FileLimits;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -49,6 +50,7 @@ impl Strongroom {
             s3: no_s3(),
             key_file: folder.path().join("keys").join("files.pem"),
             new_key_delay_s: 60,
+            limits: FileLimits::default(),
         };
         make_file_keys(&settings.key_file)?;
         let clock = Clock::system();
@@ -395,6 +397,7 @@ fn keys_are_made_once_and_for_their_owner_alone() -> Outcome {
         s3: no_s3(),
         key_file: key_file.to_owned(),
         new_key_delay_s: 0,
+        limits: FileLimits::default(),
     };
     assert_eq!(FileKeys::read(&settings(&file))?.ids().len(), 1);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640))?;
@@ -447,7 +450,7 @@ fn what_leaves_the_machine_goes_by_tls() {
             ca_file: PathBuf::new(),
         };
         let settings =
-            FileSettings { folder: PathBuf::new(), s3, key_file: PathBuf::new(), new_key_delay_s: 0 };
+            FileSettings { folder: PathBuf::new(), s3, key_file: PathBuf::new(), new_key_delay_s: 0, limits: FileLimits::default() };
         settings.check(&mut problems);
         problems.none().is_ok()
     };
