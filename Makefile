@@ -19,8 +19,8 @@ test: tools postgres s3-server ## all tests, on a private PostgreSQL of their ow
 	$(OFFLINE) $(CARGO) test --workspace
 
 files-test: tools postgres ## a file of a gigabyte in and out, and what memory the server takes for it
-	$(OFFLINE) $(CARGO) build --release -p fechatter -p fechatter_server
-	$(OFFLINE) $(CARGO) test --release -p fechatter_tests --test it -- --ignored --exact --nocapture files::large::a_gigabyte
+	$(OFFLINE) $(CARGO) build --workspace --all-targets
+	$(OFFLINE) $(CARGO) test -p fechatter_tests --test it -- --ignored --exact --nocapture files::large::a_gigabyte
 
 chaos: tools postgres ## break everything for CHAOS_SECONDS (480, at most 600); CHAOS_SEED repeats a choice of faults
 	$(OFFLINE) $(CARGO) build --workspace --all-targets

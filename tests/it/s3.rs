@@ -42,7 +42,8 @@ fn open(s3: S3Settings) -> Strongroom {
     let keys = tempfile::tempdir().expect("a folder");
     let key_file = keys.path().join("files.pem");
     make_file_keys(&key_file).expect("keys");
-    let settings = FileSettings { folder: "".into(), s3, key_file, new_key_delay_s: 0, limits: FileLimits::default() };
+    let settings =
+        FileSettings { folder: "".into(), s3, key_file, new_key_delay_s: 0, limits: FileLimits::default() };
     Strongroom { vault: Vault::open(&settings, &Clock::system()).expect("a vault"), _keys: keys }
 }
 

@@ -449,8 +449,13 @@ fn what_leaves_the_machine_goes_by_tls() {
             secret_access_key: "secret".to_owned().into(),
             ca_file: PathBuf::new(),
         };
-        let settings =
-            FileSettings { folder: PathBuf::new(), s3, key_file: PathBuf::new(), new_key_delay_s: 0, limits: FileLimits::default() };
+        let settings = FileSettings {
+            folder: PathBuf::new(),
+            s3,
+            key_file: PathBuf::new(),
+            new_key_delay_s: 0,
+            limits: FileLimits::default(),
+        };
         settings.check(&mut problems);
         problems.none().is_ok()
     };

@@ -98,7 +98,7 @@ async fn only_who_may_read_the_message_now_may_read_the_file() {
     // Nor has a deleted chat, or a workspace that one has left.
     let last = id_of(&ann.send_file(&workspace, &private, "a", vec![1]).await["files"][0]);
     assert_eq!(bob.fetch(&format!("/api/files/{last}"), &[]).await.status, 200);
-    let unsent = bob.upload(&workspace, "b", vec![1]).await.expect(201);
+    let unsent = bob.upload(&workspace, "b", vec![1_u8]).await.expect(201);
     ann.delete(&format!("/api/chats/{private}")).await.expect(204);
     for person in [&ann, &bob] {
         learns_nothing(person, &last).await;

@@ -44,7 +44,7 @@ async fn what_cannot_be_taken_is_refused_and_leaves_nothing() {
     let before = objects(&site);
     let to = format!("workspace_id={workspace}");
     let named = format!("{to}&name=a");
-    ann.upload(&workspace, "a", vec![]).await.blames("file");
+    ann.upload(&workspace, "a", Vec::<u8>::new()).await.blames("file");
     ann.upload_as(&to, FORM, form("b", &[(HEAD, b"")])).await.blames("file");
     for name in [
         "",

@@ -97,7 +97,7 @@ async fn purged_chats_and_workspaces_take_their_files_with_them() {
     let site = Site::start().await;
     let (ann, workspace, chat) = scene(&site).await;
     ann.send_file(&workspace, &chat, "a.png", PIXEL.to_vec()).await;
-    ann.upload(&workspace, "b", vec![1]).await.expect(201);
+    ann.upload(&workspace, "b", vec![1_u8]).await.expect(201);
     ann.delete(&format!("/api/workspaces/{workspace}")).await.expect(204);
     site.clock.advance(TimeDelta::days(31));
     collect(&site).await;
@@ -124,7 +124,7 @@ async fn what_nothing_names_is_swept() {
     let site = Site::start().await;
     let (ann, workspace, chat) = scene(&site).await;
     let kept = ann.send_file(&workspace, &chat, "kept", vec![1]).await;
-    let lost = ann.upload(&workspace, "lost", vec![2]).await.expect(201);
+    let lost = ann.upload(&workspace, "lost", vec![2_u8]).await.expect(201);
     // As if the program had died before it wrote the row.
     sqlx::query("delete from files where id = $1::uuid")
         .bind(id_of(&lost))

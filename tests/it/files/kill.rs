@@ -38,17 +38,21 @@ impl Machine {
         let as_owner = [("FECHATTER_DATABASE__URL", url.as_str())];
         let mut migrate = Program::start("fechatter", folder.path(), &["migrate"], &as_owner);
         assert!(tokio::task::block_in_place(|| migrate.end()).success(), "{}", migrate.said);
+        let role = cluster::as_role("fechatter_server", &url);
+        let text = |path: PathBuf| path.to_str().expect("text").to_owned();
+        let (key, file_keys) = (text(private), text(file_keys));
+        let files = text(folder.path().join("files"));
         let variables = [
             ("FECHATTER_SERVER__PORT", "0"),
             ("FECHATTER_SERVER__ADMIN_PORT", "0"),
             ("FECHATTER_LIMITS__ENABLED", "false"),
-            ("FECHATTER_DATABASE__URL", &cluster::as_role("fechatter_server", &url)),
-            ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private.to_str().expect("text")),
-            ("FECHATTER_FILES__KEY_FILE", file_keys.to_str().expect("text")),
-            ("FECHATTER_FILES__FOLDER", folder.path().join("files").to_str().expect("text")),
+            ("FECHATTER_DATABASE__URL", role.as_str()),
+            ("FECHATTER_AUTH__PRIVATE_KEY_FILE", key.as_str()),
+            ("FECHATTER_FILES__KEY_FILE", file_keys.as_str()),
+            ("FECHATTER_FILES__FOLDER", files.as_str()),
         ];
         let variables =
-            variables.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string()));
+            variables.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let pool = sqlx::postgres::PgPoolOptions::new()
             .max_connections(2)
             .connect(&url)

@@ -50,7 +50,8 @@ async fn in_and_out(mib: usize) {
     let uploaded = most_memory(program.id());
 
     let request = ann.ask(reqwest::Method::GET, &format!("/api/files/{}", id_of(&file)));
-    let mut body = request.timeout(Duration::from_mins(10)).send().await.expect("an answer").bytes_stream();
+    let answer = request.timeout(Duration::from_mins(10)).send().await.expect("an answer");
+    let mut body = std::pin::pin!(answer.bytes_stream());
     let mut read = 0;
     while let Some(bytes) = body.next().await {
         for byte in bytes.expect("a whole body").chunks(4096) {
