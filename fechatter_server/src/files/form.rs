@@ -98,7 +98,8 @@ impl Form {
     /// What stands before `mark`, which must come soon; both are gone from the buffer then.
     async fn until(&mut self, mark: &[u8]) -> Result<BytesMut, Problem> {
         loop {
-            if let Some(at) = memmem::find(&self.buffer, mark) {
+            // What comes too late counts as little when it has come already.
+            if let Some(at) = memmem::find(&self.buffer, mark).filter(|at| *at <= HEAD) {
                 let before = self.buffer.split_to(at);
                 self.buffer.advance(mark.len());
                 return Ok(before);
@@ -130,13 +131,13 @@ impl Form {
     async fn finish(&mut self) -> Result<(), Problem> {
         let mut behind = self.buffer.len();
         self.buffer.clear();
-        while let Some(bytes) = self.body.next().await {
-            behind += bytes.map_err(|error| body::unreadable(&error))?.len();
-            if behind > HEAD {
-                return Err(malformed("it goes on behind its end"));
+        while behind <= HEAD {
+            match self.body.next().await {
+                Some(bytes) => behind += bytes.map_err(|error| body::unreadable(&error))?.len(),
+                None => return Ok(()),
             }
         }
-        Ok(())
+        Err(malformed("it goes on behind its end"))
     }
 
     async fn more(&mut self) -> Result<(), Problem> {
