@@ -18,6 +18,7 @@ mod epoch;
 mod event_feed;
 mod faults;
 mod file_keys;
+mod files;
 mod idempotency;
 mod identity;
 mod keys;

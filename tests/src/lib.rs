@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod compose;
 pub mod contract;
+pub mod files;
 pub mod fleet;
 pub mod history;
 pub mod measurements;

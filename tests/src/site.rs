@@ -162,6 +162,11 @@ impl Site {
         &self.settings.auth.private_key_file
     }
 
+    /// Where the files lie.
+    pub fn files_folder(&self) -> &Path {
+        &self.settings.files.folder
+    }
+
     /// The key that verifies them.
     pub fn public_key_file(&self) -> &Path {
         &self.notify_settings.auth.public_key_file
@@ -186,6 +191,14 @@ impl Site {
         });
         let answer = self.anonymous().post("/api/auth/signup", body).await;
         Actor::from_session(self, &answer.expect(201))
+    }
+
+    /// The same person with a new token, where time has gone on.
+    pub async fn sign_in_again(&self, person: &Actor) -> Actor {
+        let body =
+            json!({ "email": format!("{}@example.com", person.name), "password": "a long enough phrase" });
+        let answer = self.anonymous().post("/api/auth/signin", body).await;
+        Actor::from_session(self, &answer.expect(200))
     }
 
     /// Somebody without a token.

@@ -24,7 +24,10 @@ use crate::{
 };
 
 /// Takes a file in: 201 once it is durable.
-pub async fn create(State(state): State<AppState>, arriving: Arriving) -> Result<Created<FileFacts>, Problem> {
+pub async fn create(
+    State(state): State<AppState>,
+    arriving: Arriving,
+) -> Result<Created<FileFacts>, Problem> {
     upload::take_in(&state, arriving).await.map(Created)
 }
 

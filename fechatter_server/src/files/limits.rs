@@ -28,6 +28,22 @@ pub struct FileLimits {
     pub downloads_per_person: usize,
 }
 
+/// What `app.yml` says.
+impl Default for FileLimits {
+    fn default() -> Self {
+        Self {
+            file_mib: 100,
+            person_mib: 10_240,
+            workspace_mib: 102_400,
+            grace_hours: 24,
+            uploads: 32,
+            uploads_per_person: 4,
+            downloads: 256,
+            downloads_per_person: 16,
+        }
+    }
+}
+
 impl FileLimits {
     /// Notes what is wrong.
     pub(crate) fn check(&self, problems: &mut Problems) {

@@ -16,8 +16,8 @@ mod thumbnails;
 pub mod types;
 mod upload;
 
-pub(crate) use self::{places::Places, thumbnails::Thumbnails};
 use self::limits::FileLimits;
+pub(crate) use self::{places::Places, thumbnails::Thumbnails};
 
 /// What uploads and downloads share.
 pub struct Transfers {

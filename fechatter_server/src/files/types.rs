@@ -115,12 +115,31 @@ mod tests {
             let name = Some(name.to_owned());
             UploadTo { workspace_id: WorkspaceId::new(), name }.validate().is_ok()
         };
-        for name in ["a", "a b.txt", "...", ".profile", "grüße 界 👍🏽.tar.gz", "'\"<>|*?:", &"x".repeat(255)] {
+        for name in ["a", "a b.txt", "...", ".profile", "grüße 界 👍🏽.tar.gz", "'\"<>|*?:", &"x".repeat(255)]
+        {
             assert!(fits(name), "{name:?}");
         }
         for name in [
-            "", " ", "\u{3000}", ".", "..", "a/b", "../a", "a\\b", "/", "a\nb", "a\tb", "\u{7f}", "a\u{85}b", "a\u{0}",
-            "photo\u{202e}gpj.exe", "\u{200f}a", "a\u{2067}b", "a\u{61c}b", "a\u{2028}b", &"x".repeat(256),
+            "",
+            " ",
+            "\u{3000}",
+            ".",
+            "..",
+            "a/b",
+            "../a",
+            "a\\b",
+            "/",
+            "a\nb",
+            "a\tb",
+            "\u{7f}",
+            "a\u{85}b",
+            "a\u{0}",
+            "photo\u{202e}gpj.exe",
+            "\u{200f}a",
+            "a\u{2067}b",
+            "a\u{61c}b",
+            "a\u{2028}b",
+            &"x".repeat(256),
             &"界".repeat(86),
         ] {
             assert!(!fits(name), "{name:?}");

@@ -63,9 +63,7 @@ impl Body {
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         match self {
             Self::Form(form) => form.next().await,
-            Self::Raw(raw) => {
-                raw.next().await.transpose().map_err(|error| body::unreadable(&error))
-            }
+            Self::Raw(raw) => raw.next().await.transpose().map_err(|error| body::unreadable(&error)),
         }
     }
 

@@ -63,9 +63,8 @@ pub(crate) async fn sweep(
     now: DateTime<Utc>,
 ) -> Result<u64, CollectError> {
     let over = now - limits.grace();
-    let old = vault
-        .list()
-        .try_filter_map(move |(location, since)| ready(Ok((since < over).then_some(location))));
+    let old =
+        vault.list().try_filter_map(move |(location, since)| ready(Ok((since < over).then_some(location))));
     let mut batches = std::pin::pin!(old.try_chunks(BATCH));
     let mut swept = 0;
     while let Some(batch) = batches.next().await {

@@ -82,6 +82,6 @@ fn pass(bytes: u64, kept: bool) -> Step {
 }
 
 /// Bytes of the colours that these flags announce.
-fn colours(flags: u8) -> u64 {
+pub(super) fn colours(flags: u8) -> u64 {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
 }

@@ -8,8 +8,8 @@ const HEAD: usize = 8;
 const FRAME: u64 = 12;
 /// Of the chunks that a decoder need not know, those that change how the picture looks.
 const SHOWN: [&[u8; 4]; 16] = [
-    b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"hIST", b"pHYs",
-    b"sPLT", b"acTL", b"fcTL", b"fdAT",
+    b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"hIST",
+    b"pHYs", b"sPLT", b"acTL", b"fcTL", b"fdAT",
 ];
 
 /// Goes from chunk to chunk.
