@@ -17,6 +17,7 @@ mod ending;
 mod epoch;
 mod event_feed;
 mod faults;
+mod file_keys;
 mod files;
 mod idempotency;
 mod identity;

@@ -5,7 +5,7 @@ use std::{ops::Range, time::Duration};
 use chat_core::{clock::Clock, ids::FileId};
 use chrono::TimeDelta;
 use fechatter_server::{
-    files::limits::FileLimits,
+    config::Settings,
     vault::{
         StoredFile, Vault, VaultError,
         ring::make_file_keys,
@@ -42,8 +42,8 @@ fn open(s3: S3Settings) -> Strongroom {
     let keys = tempfile::tempdir().expect("a folder");
     let key_file = keys.path().join("files.pem");
     make_file_keys(&key_file).expect("keys");
-    let settings =
-        FileSettings { folder: "".into(), s3, key_file, new_key_delay_s: 0, limits: FileLimits::default() };
+    let defaults = Settings::read(None).expect("defaults").files;
+    let settings = FileSettings { folder: "".into(), s3, key_file, ..defaults };
     Strongroom { vault: Vault::open(&settings, &Clock::system()).expect("a vault"), _keys: keys }
 }
 
@@ -58,11 +58,8 @@ impl Strongroom {
 
     async fn read(&self, stored: &StoredFile, range: Range<usize>) -> Result<Vec<u8>, VaultError> {
         let pieces = self.vault.read(stored, range.start as u64..range.end as u64).await?;
-        let add = async |mut all: Vec<u8>, piece: bytes::Bytes| {
-            all.extend_from_slice(&piece);
-            Ok(all)
-        };
-        pieces.try_fold(Vec::new(), add).await
+        let pieces: Vec<_> = pieces.try_collect().await?;
+        Ok(pieces.concat())
     }
 
     async fn locations(&self) -> Vec<String> {

@@ -3,7 +3,12 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use chat_core::{clock::Clock, http::listen::Listeners};
-use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs, vault::ring::make_file_keys};
+use fechatter_server::{
+    auth::issuer::make_key_files,
+    config::Settings,
+    docs,
+    vault::{ring::make_file_keys, settings::FileSettings},
+};
 use notify_server::config::Settings as NotifySettings;
 use secrecy::SecretString;
 use serde_json::json;
@@ -165,6 +170,11 @@ impl Site {
     /// The key that verifies them.
     pub fn public_key_file(&self) -> &Path {
         &self.notify_settings.auth.public_key_file
+    }
+
+    /// Where files lie, and their keys.
+    pub fn file_settings(&self) -> &FileSettings {
+        &self.settings.files
     }
 
     /// Where the REST API is.

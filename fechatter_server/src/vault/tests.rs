@@ -4,7 +4,7 @@ use std::{error::Error, fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::L
 
 use chat_core::clock::Clock;
 use chrono::TimeDelta;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use super::{
     settings::S3Settings,
     *,
 };
-use crate::files::limits::FileLimits;
+use crate::config::{DEFAULTS, Settings};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -47,10 +47,8 @@ impl Strongroom {
         let folder = tempfile::tempdir()?;
         let settings = FileSettings {
             folder: folder.path().join("files"),
-            s3: no_s3(),
             key_file: folder.path().join("keys").join("files.pem"),
-            new_key_delay_s: 60,
-            limits: FileLimits::default(),
+            ..defaults()?
         };
         make_file_keys(&settings.key_file)?;
         let clock = Clock::system();
@@ -66,8 +64,8 @@ impl Strongroom {
     }
 
     async fn read(&self, stored: &StoredFile, range: Range<u64>) -> Result<Vec<u8>, VaultError> {
-        let pieces = self.vault.read(stored, range).await?;
-        pieces.try_fold(Vec::new(), |all, piece| async move { Ok([&all[..], &piece].concat()) }).await
+        let pieces: Vec<_> = self.vault.read(stored, range).await?.try_collect().await?;
+        Ok(pieces.concat())
     }
 
     async fn whole(&self, stored: &StoredFile) -> Result<Vec<u8>, VaultError> {
@@ -91,15 +89,10 @@ impl Strongroom {
     }
 }
 
-fn no_s3() -> S3Settings {
-    S3Settings {
-        bucket: String::new(),
-        endpoint: String::new(),
-        region: String::new(),
-        access_key_id: String::new(),
-        secret_access_key: String::new().into(),
-        ca_file: PathBuf::new(),
-    }
+/// What `app.yml` says: a folder, and a delay of a minute.
+fn defaults() -> Result<FileSettings, Box<dyn Error>> {
+    let settings: Settings = chat_core::settings::read(DEFAULTS, None, "FECHATTER_TEST_OF_THE_VAULT")?;
+    Ok(settings.files)
 }
 
 /// Bytes of which no two places look alike.
@@ -302,6 +295,23 @@ async fn an_upload_is_seen_when_it_is_whole_and_leaves_nothing_before() -> Outco
 }
 
 #[tokio::test]
+async fn an_upload_whose_write_was_given_up_or_failed_never_becomes_a_file() -> Outcome {
+    let room = Strongroom::open()?;
+    let mut upload = room.vault.begin(FileId::new()).await?;
+    let given_up = upload.write(bytes(100 * CHUNK).into()).now_or_never();
+    assert!(given_up.is_none(), "it waits for the folder");
+    assert!(damaged(upload.write(Bytes::new()).await));
+    assert!(damaged(upload.finish().await));
+
+    let mut upload = room.vault.begin(FileId::new()).await?;
+    fs::remove_dir_all(&room.settings.folder)?;
+    fs::write(&room.settings.folder, "in its place")?;
+    assert!(matches!(upload.write(bytes(100 * CHUNK).into()).await, Err(VaultError::Place(_))));
+    assert!(damaged(upload.finish().await));
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_dead_program_left_is_swept_when_it_is_old() -> Outcome {
     let room = Strongroom::open()?;
     let stored = room.store(b"stays", 9).await?;
@@ -392,13 +402,9 @@ fn keys_are_made_once_and_for_their_owner_alone() -> Outcome {
     make_file_keys(&file)?;
     assert_eq!(fs::read(&file)?, made);
     assert_eq!(fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
-    let settings = |key_file: &std::path::Path| FileSettings {
-        folder: PathBuf::new(),
-        s3: no_s3(),
-        key_file: key_file.to_owned(),
-        new_key_delay_s: 0,
-        limits: FileLimits::default(),
-    };
+    let defaults = defaults()?;
+    let settings =
+        |key_file: &std::path::Path| FileSettings { key_file: key_file.to_owned(), ..defaults.clone() };
     assert_eq!(FileKeys::read(&settings(&file))?.ids().len(), 1);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640))?;
     let error = FileKeys::read(&settings(&file)).err().map(|error| error.to_string());
@@ -438,7 +444,8 @@ async fn a_place_that_cannot_be_written_is_told() -> Outcome {
 }
 
 #[test]
-fn what_leaves_the_machine_goes_by_tls() {
+fn what_leaves_the_machine_goes_by_tls() -> Outcome {
+    let defaults = defaults()?;
     let on = |endpoint: &str| {
         let mut problems = chat_core::settings::Problems::default();
         let s3 = S3Settings {
@@ -449,13 +456,7 @@ fn what_leaves_the_machine_goes_by_tls() {
             secret_access_key: "secret".to_owned().into(),
             ca_file: PathBuf::new(),
         };
-        let settings = FileSettings {
-            folder: PathBuf::new(),
-            s3,
-            key_file: PathBuf::new(),
-            new_key_delay_s: 0,
-            limits: FileLimits::default(),
-        };
+        let settings = FileSettings { s3, ..defaults.clone() };
         settings.check(&mut problems);
         problems.none().is_ok()
     };
@@ -473,4 +474,5 @@ fn what_leaves_the_machine_goes_by_tls() {
     ] {
         assert!(!on(wrong), "{wrong}");
     }
+    Ok(())
 }

@@ -28,6 +28,8 @@ pub struct Upload {
     /// Sealed chunks, and then the one that is being filled, from `open_from` on.
     part: Vec<u8>,
     open_from: usize,
+    /// False once a write failed or was given up in the middle: then a part may be lost.
+    intact: bool,
     draft: Draft,
 }
 
@@ -45,6 +47,7 @@ impl Upload {
             index: 0,
             part: Vec::new(),
             open_from: 0,
+            intact: true,
             draft,
         })
     }
@@ -60,6 +63,8 @@ impl Upload {
     /// # Errors
     /// What the place says, of these bytes or of those before them. Then the upload is of no more use.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), VaultError> {
+        self.check()?;
+        self.intact = false;
         self.hash.update(&bytes);
         self.size += bytes.len() as u64;
         TRAFFIC.written.increment(bytes.len() as u64);
@@ -79,6 +84,7 @@ impl Upload {
             let more = bytes.split_to(bytes.len().min(CHUNK - filled));
             self.part.extend_from_slice(&more);
         }
+        self.intact = true;
         Ok(())
     }
 
@@ -87,6 +93,7 @@ impl Upload {
     /// # Errors
     /// What the place says; then there is no object.
     pub async fn finish(mut self) -> Result<StoredFile, VaultError> {
+        self.check()?;
         self.seal(true)?;
         self.draft.complete(mem::take(&mut self.part).into()).await?;
         // Last, so that a key of the ring is not in use any longer than the row takes to be written.
@@ -102,6 +109,10 @@ impl Upload {
             wrapped_key,
             format: FORMAT,
         })
+    }
+
+    fn check(&self) -> Result<(), VaultError> {
+        if self.intact { Ok(()) } else { Err(VaultError::Damaged("a part of it was not written")) }
     }
 
     fn seal(&mut self, is_last: bool) -> Result<(), VaultError> {
