@@ -91,7 +91,7 @@ async fn what_is_no_form_with_one_file_is_refused() {
         (&good.replace("name=", &format!("x={}; name=", "y".repeat(HEAD * 2))), "malformed"),
     ] {
         let read = in_all_pieces(form).await;
-        assert_eq!(read, Err(expected.into()), "{:.80}", form);
+        assert_eq!(read, Err(expected.into()), "{form:.80}");
     }
     for content_type in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; x=y"]
     {
