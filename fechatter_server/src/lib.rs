@@ -14,7 +14,7 @@ mod key_file;
 pub mod limits;
 mod log_tail;
 pub mod members;
-mod mentions;
+pub mod mentions;
 pub mod messages;
 mod metrics;
 pub mod permissions;

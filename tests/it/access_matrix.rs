@@ -135,6 +135,7 @@ fn fresh() -> String {
     format!("{}@example.com", uuid::Uuid::new_v4().simple())
 }
 
+#[expect(clippy::too_many_lines, reason = "a row an operation")]
 fn rows() -> Vec<Row> {
     let row = |operation, statuses, body| Row { operation, statuses, body };
     let (signed_in, members) = ([401, 200, 200, 200, 200, 200, 200], [401, 404, 404, 404, 200, 200, 200]);
@@ -245,6 +246,7 @@ fn rows() -> Vec<Row> {
         row("GET /api/files/{id}", members, nothing),
         row("GET /api/files/{id}/thumbnail", members, nothing),
         row("GET /api/chats/{id}/files", members, nothing),
+        row("GET /api/mentions", signed_in, nothing),
         row("GET /api/permissions", [200; 7], nothing),
         row("POST /api/notifications/ticket", with(signed_in, 201), nothing),
         row("GET /api/notifications/events", signed_in, nothing),

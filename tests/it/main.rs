@@ -23,6 +23,7 @@ mod idempotency;
 mod identity;
 mod keys;
 mod limits;
+mod mentions;
 mod messages;
 mod metrics;
 mod migrating;
