@@ -1,10 +1,6 @@
 //! A real S3 server, moto, that keeps everything in memory.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{net::SocketAddr, path::PathBuf, process::Command};
 
 use fechatter_server::vault::settings::S3Settings;
 use nix::sys::signal::Signal;
@@ -183,5 +179,5 @@ fn program() -> Option<PathBuf> {
         return Some(program.into());
     }
     let folder = repository().join(".fechatter/s3-server");
-    Path::new(&folder.join("complete")).exists().then(|| folder.join("bin/moto_server"))
+    folder.join("complete").exists().then(|| folder.join("bin/moto_server"))
 }
