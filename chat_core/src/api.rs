@@ -227,6 +227,14 @@ impl Operation {
         self.refuses(&[400]);
     }
 
+    /// Says that a parameter of the path is text, and no id.
+    pub fn path_text(&mut self, name: &str, description: &str) {
+        for parameter in self.parameters.iter_mut().filter(|parameter| parameter.name == name) {
+            parameter.schema = Some(String::schema());
+            parameter.description = Some(description.to_owned());
+        }
+    }
+
     /// An access token is needed: 401 without, and 429 for who asks too often with or without.
     pub fn requires_token(&mut self) {
         self.needs_token = true;

@@ -31,6 +31,8 @@ pub struct Event {
     pub message_id: Option<MessageId>,
     /// Small facts; an object or null.
     pub data: Value,
+    /// Who took part in the thread, as they are now, for `thread_update`.
+    pub participants: Vec<Person>,
     /// When it was written.
     pub at: DateTime<Utc>,
     /// The message as it is now, for events that name one.
@@ -70,6 +72,12 @@ pub enum EventKind {
     WorkspaceUpdate,
     /// A person read a chat up to some message.
     Read,
+    /// Somebody reacted to a message, or took it back.
+    Reaction,
+    /// A person saved a message, or took it out; for nobody else.
+    Saved,
+    /// A thread got or lost a reply; or a person follows it, or read it up to some reply.
+    ThreadUpdate,
     /// A session was ended; internal.
     SessionRevoked,
     /// A person was suspended; internal.
@@ -91,6 +99,9 @@ impl EventKind {
             "chat_update" => Self::ChatUpdate,
             "workspace_update" => Self::WorkspaceUpdate,
             "read" => Self::Read,
+            "reaction" => Self::Reaction,
+            "saved" => Self::Saved,
+            "thread_update" => Self::ThreadUpdate,
             "session_revoked" => Self::SessionRevoked,
             "user_suspended" => Self::UserSuspended,
             "user_changed" => Self::UserChanged,
@@ -108,6 +119,9 @@ impl EventKind {
             Self::ChatUpdate => Some("chat_update"),
             Self::WorkspaceUpdate => Some("workspace_update"),
             Self::Read => Some("read"),
+            Self::Reaction => Some("reaction"),
+            Self::Saved => Some("saved"),
+            Self::ThreadUpdate => Some("thread_update"),
             Self::SessionRevoked | Self::UserSuspended | Self::UserChanged | Self::Unknown => None,
         }
     }

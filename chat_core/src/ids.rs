@@ -57,4 +57,8 @@ id! {
     MessageId,
     /// An uploaded file.
     FileId,
+    /// Somebody's reaction to a message.
+    ReactionId,
+    /// A message among those that somebody saved.
+    SavedId,
 }

@@ -95,6 +95,23 @@ pub struct Thread {
     pub reply_count: u32,
     /// When the last of them was sent.
     pub last_reply_at: Option<DateTime<Utc>>,
+    /// Up to five people, who replied last first; not in the events of messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Person>, required = false)]
+    pub participants: Option<Vec<Person>>,
+    /// Whether the reader follows it; not in events, which are the same for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool, required = false)]
+    pub following: Option<bool>,
+    /// Replies up to this seq are read; 0 for who does not follow it. Not in events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
+    pub last_read_seq: Option<i64>,
+    /// Replies by others that the reader has not read, exact to 999, 1000 stands for more; 0 for who does not follow
+    /// it. Not in events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
+    pub unread_count: Option<i64>,
 }
 
 impl Thread {
@@ -102,7 +119,61 @@ impl Thread {
     #[must_use]
     pub fn of(reply_count: i32, last_reply_at: Option<DateTime<Utc>>) -> Option<Self> {
         let reply_count = u32::try_from(reply_count).unwrap_or_default();
-        (reply_count > 0).then_some(Self { reply_count, last_reply_at })
+        (reply_count > 0).then_some(Self {
+            reply_count,
+            last_reply_at,
+            participants: None,
+            following: None,
+            last_read_seq: None,
+            unread_count: None,
+        })
+    }
+}
+
+/// What a message shows of the one that it answers, as that is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quote {
+    /// Which message.
+    pub id: MessageId,
+    /// Who made it.
+    pub kind: MessageKind,
+    /// The first 200 code points of the text; null once deleted, and for what the server noted.
+    pub content: Option<String>,
+    /// What the server noted; null for what a person wrote.
+    pub system: Option<SystemNote>,
+    /// How many files it holds.
+    pub file_count: u32,
+    /// Who sent it, or did what was noted.
+    pub sender: Person,
+    /// The message under which it stands in a thread.
+    pub thread_root: Option<MessageId>,
+    /// Whether it is shown in the chat.
+    pub in_chat: bool,
+    /// When it was sent.
+    pub created_at: DateTime<Utc>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// The most code points of a quote.
+const QUOTED: usize = 200;
+
+impl Quote {
+    /// What is shown of `message` where it is quoted.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        Self {
+            id: message.id,
+            kind: message.kind,
+            content: message.content.as_ref().map(|content| content.chars().take(QUOTED).collect()),
+            system: message.system.clone(),
+            file_count: u32::try_from(message.files.len()).unwrap_or(u32::MAX),
+            sender: message.sender.clone(),
+            thread_root: message.thread_root,
+            in_chat: message.in_chat,
+            created_at: message.created_at,
+            deleted_at: message.deleted_at,
+        }
     }
 }
 
@@ -142,6 +213,8 @@ pub struct Message {
     pub sender: Person,
     /// The message it answers, in the same chat.
     pub reply_to: Option<MessageId>,
+    /// What is shown of that message.
+    pub quote: Option<Quote>,
     /// The message under which it stands in a thread, in the same chat.
     pub thread_root: Option<MessageId>,
     /// Whether it is shown in the chat: not so a reply that is shown in its thread alone.

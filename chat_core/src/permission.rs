@@ -13,7 +13,7 @@ use crate::chat::{ChatType, Role};
 pub enum ChatAction {
     /// See it, its members and its history.
     Read,
-    /// Send, reply, mark as read and unread, choose one's notifications.
+    /// Send, reply, react, mark as read and unread, choose one's notifications.
     Send,
     /// Edit what one wrote oneself; nobody edits what others wrote.
     EditOwnMessage,
@@ -21,6 +21,8 @@ pub enum ChatAction {
     DeleteOwnMessage,
     /// Delete what others wrote.
     DeleteOthersMessage,
+    /// Pin messages, and unpin them.
+    Pin,
     /// Hide it from one's list until its next message.
     Hide,
     /// Join by oneself.
@@ -39,12 +41,13 @@ pub enum ChatAction {
 
 impl ChatAction {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Read,
         Self::Send,
         Self::EditOwnMessage,
         Self::DeleteOwnMessage,
         Self::DeleteOthersMessage,
+        Self::Pin,
         Self::Hide,
         Self::Join,
         Self::Leave,
@@ -133,7 +136,9 @@ impl ChatStanding {
         let needs = match action {
             ChatAction::Read => return Verdict::Allowed,
             ChatAction::Join => return allowed_if(public),
-            ChatAction::Send | ChatAction::EditOwnMessage => return allowed_if(self.role.is_some()),
+            ChatAction::Send | ChatAction::EditOwnMessage | ChatAction::Pin => {
+                return allowed_if(self.role.is_some());
+            }
             // Who may delete anybody's may delete the own.
             ChatAction::DeleteOwnMessage => {
                 let anybodys = self.may(ChatAction::DeleteOthersMessage) == Verdict::Allowed;

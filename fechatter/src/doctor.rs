@@ -282,9 +282,11 @@ async fn rows(connection: &mut PgConnection) -> sqlx::Result<Finding> {
     let counts = [
         (store::orphans(connection).await?, "rows belong to nothing"),
         (store::misnumbered_chats(connection).await?, "chats whose messages are not numbered through"),
+        (store::miscounted_threads(connection).await?, "threads whose replies are not counted right"),
         (store::cursors_ahead(connection).await?, "members have read or joined beyond the last message"),
         (store::ownerless(connection).await?, "workspaces or chats with people and without an owner"),
         (store::half_deleted(connection).await?, "chats outlived their workspace"),
+        (store::miscounted_reactions(connection).await?, "kinds of reactions are miscounted"),
         (
             store::sessions_of_suspended(connection).await?,
             "sessions in force of people who are suspended or deleted",

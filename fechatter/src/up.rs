@@ -142,6 +142,7 @@ pub(crate) fn problems_of_start(settings: &Settings) -> Problems {
     if !settings.files.key_file.as_os_str().is_empty() || files.key_file.exists() {
         problems.note(FileKeys::read(&files));
     }
+    problems.note(settings.server.tls.check());
     let database = &settings.database;
     let alone = database.url.expose_secret().is_empty() && !database.listen_url.expose_secret().is_empty();
     problems.unless(!alone, "database.listen_url is set, and database.url is not");

@@ -206,6 +206,7 @@ impl Settings {
         }
         problems.note(KeyRing::read(&self.auth));
         problems.note(FileKeys::read(&self.files));
+        problems.note(self.server.tls.check());
         problems
     }
 }

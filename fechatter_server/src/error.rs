@@ -94,6 +94,12 @@ pub enum Conflict {
     MessageDeleted,
     /// There is no room for more files.
     QuotaExceeded,
+    /// The message has reactions of as many kinds as it may have.
+    TooManyReactions,
+    /// The chat has as many pins as it may have.
+    TooManyPins,
+    /// The person has saved as many messages as one may save.
+    TooManySaved,
 }
 
 impl Conflict {
@@ -111,6 +117,9 @@ impl Conflict {
             Self::VersionMismatch => "version_mismatch",
             Self::MessageDeleted => "message_deleted",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::TooManyReactions => "too_many_reactions",
+            Self::TooManyPins => "too_many_pins",
+            Self::TooManySaved => "too_many_saved",
         }
     }
 
@@ -130,6 +139,9 @@ impl Conflict {
             Self::VersionMismatch => "It was changed in the meantime.",
             Self::MessageDeleted => "The message is deleted.",
             Self::QuotaExceeded => "There is no room for this file: you or your workspace have too many.",
+            Self::TooManyReactions => "The message has reactions of 20 kinds: choose one of these.",
+            Self::TooManyPins => "The chat has 100 pinned messages: unpin one first.",
+            Self::TooManySaved => "You have saved 10,000 messages: take one out first.",
         }
     }
 }

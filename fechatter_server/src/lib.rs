@@ -20,6 +20,7 @@ mod metrics;
 pub mod permissions;
 mod readiness;
 pub mod routes;
+pub mod saved;
 pub mod state;
 mod text;
 pub mod users;

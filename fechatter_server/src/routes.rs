@@ -87,7 +87,13 @@ fn auth_api() -> Api<AppState> {
 }
 
 fn message_api() -> Api<AppState> {
-    use crate::messages::{changes::handlers as changes, handlers as messages};
+    use crate::{
+        messages::{
+            changes::handlers as changes, handlers as messages, pins::handlers as pins,
+            reactions::handlers as reactions, threads::handlers as threads,
+        },
+        saved::handlers as saved,
+    };
     Api::default()
         .get("/api/chats/{id}/messages", messages::list, about("A page of a chat's history"))
         .post("/api/chats/{id}/messages", messages::send, about("Send a message").refuses(&[409]))
@@ -106,6 +112,64 @@ fn message_api() -> Api<AppState> {
             "/api/chats/{id}/messages/{message_id}/edits",
             changes::edits,
             about("What a message said before it was edited"),
+        )
+        .get(
+            "/api/chats/{id}/messages/{message_id}/reactions",
+            reactions::list,
+            about("Who reacted to a message"),
+        )
+        .put(
+            "/api/chats/{id}/messages/{message_id}/reactions/{emoji}",
+            reactions::react,
+            about("React to a message").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/reactions/{emoji}",
+            reactions::unreact,
+            about("Take back one's reaction to a message").refuses(&[409]),
+        )
+        .get("/api/chats/{id}/pins", pins::list, about("The pinned messages of a chat"))
+        .put(
+            "/api/chats/{id}/messages/{message_id}/pin",
+            pins::pin,
+            about("Pin a message to its chat").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/pin",
+            pins::unpin,
+            about("Unpin a message").refuses(&[409]),
+        )
+        .get("/api/saved", saved::list, about("The messages that one has saved"))
+        .put(
+            "/api/chats/{id}/messages/{message_id}/saved",
+            saved::save,
+            about("Save a message for oneself").refuses(&[409]),
+        )
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/saved",
+            saved::unsave,
+            about("Take a message out of one's saved ones"),
+        )
+        .get(
+            "/api/chats/{id}/messages/{message_id}/thread",
+            threads::get,
+            about("A page of a thread, by its root or a reply"),
+        )
+        .put("/api/chats/{id}/messages/{message_id}/thread/follow", threads::follow, about("Follow a thread"))
+        .delete(
+            "/api/chats/{id}/messages/{message_id}/thread/follow",
+            threads::unfollow,
+            about("Follow a thread no more, until one replies again"),
+        )
+        .put(
+            "/api/chats/{id}/messages/{message_id}/thread/read",
+            threads::mark_read,
+            about("Mark a thread as read up to a reply"),
+        )
+        .get(
+            "/api/threads",
+            threads::list,
+            about("The threads that one follows, latest reply first").refuses(&[404]),
         )
         .post(
             "/api/chats/{id}/typing",

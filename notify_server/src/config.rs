@@ -159,6 +159,7 @@ impl Settings {
         } else {
             problems.note(read_public_keys(keys));
         }
+        problems.note(self.server.tls.check());
         problems
     }
 

@@ -1,8 +1,9 @@
 //! Events as the streams hold them: routed and encoded.
 
 use chat_core::{
-    event::{Epoch, Event, Position},
+    event::{Epoch, Event, EventKind, Position},
     ids::MessageId,
+    message::Quote,
 };
 
 use crate::{
@@ -19,6 +20,10 @@ pub struct Entry {
     pub route: Route,
     /// The message it is about.
     pub message_id: Option<MessageId>,
+    /// The message that the one in the frame answers.
+    pub quoted: Option<MessageId>,
+    /// What is shown from now on where the message is quoted; for an edit and a deletion.
+    pub as_quote: Option<Box<Quote>>,
     /// What is sent; none for what is only for the servers, or gone.
     pub frame: Option<Frame>,
 }
@@ -28,10 +33,14 @@ impl Entry {
     #[must_use]
     pub fn of(event: &Event, epoch: &Epoch) -> Self {
         let position = Position { epoch: epoch.clone(), id: event.id };
+        let message = event.message.as_ref();
+        let changes_message = matches!(event.kind, EventKind::MessageUpdate | EventKind::MessageDelete);
         Self {
             id: event.id,
             route: Route::of(event),
             message_id: event.message_id,
+            quoted: message.and_then(|message| message.reply_to),
+            as_quote: message.filter(|_| changes_message).map(|message| Box::new(Quote::of(message))),
             frame: Frame::of(event, &position),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chat_core::{
     event::{Ephemeral, Event, EventKind, Position},
     ids::MessageId,
-    message::Message,
+    message::{Message, Quote},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -96,7 +96,9 @@ impl Frame {
                 let message = event.message.as_ref()?;
                 to_json(&MessageData { message_id: message.id, message })
             }
-            EventKind::Read => to_json(&read_data(event)),
+            EventKind::Read | EventKind::Saved => to_json(&own_data(event)),
+            EventKind::Reaction => to_json(&reaction_data(event)),
+            EventKind::ThreadUpdate => to_json(&thread_data(event)),
             _ => to_json(&update_data(event)),
         };
         Some(Self::encode(&head(Some(position), name), &data))
@@ -108,6 +110,20 @@ impl Frame {
         let newest = newest.chunk.text().split_at(newest.data).1;
         let data = &newest[..newest.len() - END.len()];
         Self::encode(&self.chunk.text()[..self.data], data)
+    }
+
+    /// The same event of a message, with what the message that it answers shows now.
+    #[must_use]
+    pub fn with_quote(&self, quote: &Quote) -> Self {
+        let text = self.chunk.text();
+        let (head, data) = (&text[..self.data], &text[self.data..text.len() - END.len()]);
+        let mut data: Map<String, Value> = serde_json::from_slice(data).unwrap_or_else(|error| {
+            // It was encoded here.
+            tracing::error!(%error, "a frame could not be read");
+            Map::new()
+        });
+        data.insert("quote".into(), json!(quote));
+        Self::encode(head, &to_json(&data))
     }
 
     /// What goes out.
@@ -130,9 +146,25 @@ struct MessageData<'a> {
     message: &'a Message,
 }
 
-fn read_data(event: &Event) -> Map<String, Value> {
+/// What a person did for themselves in a chat.
+fn own_data(event: &Event) -> Map<String, Value> {
     let mut data = facts(event);
     data.insert("chat_id".into(), json!(event.chat_id));
+    data
+}
+
+fn reaction_data(event: &Event) -> Map<String, Value> {
+    let mut data = own_data(event);
+    data.insert("user_id".into(), json!(event.user_id));
+    data
+}
+
+/// Like [`own_data`]; of replies, with the people in place of their ids.
+fn thread_data(event: &Event) -> Map<String, Value> {
+    let mut data = own_data(event);
+    if let Some(participants) = data.get_mut("participants") {
+        *participants = json!(event.participants);
+    }
     data
 }
 

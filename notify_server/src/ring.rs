@@ -10,7 +10,7 @@ use std::{
 
 use chat_core::ids::{MessageId, UserId};
 
-use crate::{directory::Memberships, entry::Entry};
+use crate::{directory::Memberships, entry::Entry, frame::Frame};
 
 /// How much a ring holds.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +31,23 @@ pub struct Ring {
     bytes: usize,
     /// The ids of the entries about each message.
     messages: HashMap<MessageId, Vec<i64>>,
+    /// The ids of the entries that quote each message.
+    quotes: HashMap<MessageId, Vec<i64>>,
 }
 
 impl Ring {
     /// A ring that holds nothing and goes on after the event `base`.
     #[must_use]
     pub fn new(limits: RingLimits, base: i64) -> Self {
-        Self { limits, base, head: base, entries: VecDeque::new(), bytes: 0, messages: HashMap::new() }
+        Self {
+            limits,
+            base,
+            head: base,
+            entries: VecDeque::new(),
+            bytes: 0,
+            messages: HashMap::new(),
+            quotes: HashMap::new(),
+        }
     }
 
     /// The last event.
@@ -58,6 +68,9 @@ impl Ring {
             self.renew(message, &entry);
             self.messages.entry(message).or_default().push(entry.id);
         }
+        if let Some(quoted) = entry.quoted {
+            self.quotes.entry(quoted).or_default().push(entry.id);
+        }
         self.head = entry.id;
         self.bytes += entry.cost();
         self.entries.push_back(entry);
@@ -68,17 +81,26 @@ impl Ring {
 
     /// What is replayed shows a message as it is now: what was edited or deleted is gone from here as well.
     fn renew(&mut self, message: MessageId, newest: &Entry) {
-        for id in self.messages.get(&message).into_iter().flatten() {
-            let Ok(index) = self.entries.binary_search_by_key(id, |entry| entry.id) else {
-                continue;
-            };
-            let earlier = &mut self.entries[index];
-            self.bytes -= earlier.cost();
-            let frame = earlier.frame.as_ref().zip(newest.frame.as_ref());
-            let frame = frame.map(|(earlier, newest)| earlier.with_data_of(newest));
-            *earlier = Arc::new(Entry { frame, ..Entry::clone(earlier) });
-            self.bytes += earlier.cost();
+        for id in self.messages.get(&message).cloned().into_iter().flatten() {
+            self.replace(id, |earlier| Some(earlier.with_data_of(newest.frame.as_ref()?)));
         }
+        // And so do those that quote it.
+        if let Some(quote) = &newest.as_quote {
+            for id in self.quotes.get(&message).cloned().into_iter().flatten() {
+                self.replace(id, |earlier| Some(earlier.with_quote(quote)));
+            }
+        }
+    }
+
+    fn replace(&mut self, id: i64, frame: impl FnOnce(&Frame) -> Option<Frame>) {
+        let Ok(index) = self.entries.binary_search_by_key(&id, |entry| entry.id) else {
+            return;
+        };
+        let entry = &mut self.entries[index];
+        self.bytes -= entry.cost();
+        let frame = entry.frame.as_ref().and_then(frame);
+        *entry = Arc::new(Entry { frame, ..Entry::clone(entry) });
+        self.bytes += entry.cost();
     }
 
     fn drop_oldest(&mut self) {
@@ -87,14 +109,8 @@ impl Ring {
         };
         self.base = oldest.id;
         self.bytes -= oldest.cost();
-        if let Some(message) = oldest.message_id
-            && let Some(ids) = self.messages.get_mut(&message)
-        {
-            ids.retain(|id| *id != oldest.id);
-            if ids.is_empty() {
-                self.messages.remove(&message);
-            }
-        }
+        forget(&mut self.messages, oldest.message_id, oldest.id);
+        forget(&mut self.quotes, oldest.quoted, oldest.id);
     }
 
     /// The events in `(after, until]`, unless some of them are not here any more.
@@ -127,5 +143,17 @@ impl Ring {
             at_until.undo(change, user);
         }
         Some(at_until)
+    }
+}
+
+/// Takes an entry out of what is known about a message.
+fn forget(entries: &mut HashMap<MessageId, Vec<i64>>, message: Option<MessageId>, id: i64) {
+    if let Some(message) = message
+        && let Some(ids) = entries.get_mut(&message)
+    {
+        ids.retain(|entry| *entry != id);
+        if ids.is_empty() {
+            entries.remove(&message);
+        }
     }
 }

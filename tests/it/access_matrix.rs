@@ -68,6 +68,7 @@ impl Scene {
             .replace("{user_id}", &self.target.id)
             .replace("{message_id}", &self.message)
             .replace("{invite_id}", &self.invite)
+            .replace("{emoji}", "👍")
     }
 
     async fn ask(&self, row: &Row, who: Who) -> Answer {
@@ -223,6 +224,20 @@ fn rows() -> Vec<Row> {
         ),
         row("DELETE /api/chats/{id}/messages/{message_id}", with(admins, 204), nothing),
         row("GET /api/chats/{id}/messages/{message_id}/edits", members, nothing),
+        row("GET /api/chats/{id}/messages/{message_id}/reactions", members, nothing),
+        row("PUT /api/chats/{id}/messages/{message_id}/reactions/{emoji}", members, nothing),
+        row("DELETE /api/chats/{id}/messages/{message_id}/reactions/{emoji}", members, nothing),
+        row("GET /api/chats/{id}/pins", members, nothing),
+        row("PUT /api/chats/{id}/messages/{message_id}/pin", members, nothing),
+        row("DELETE /api/chats/{id}/messages/{message_id}/pin", with(members, 204), nothing),
+        row("GET /api/saved", signed_in, nothing),
+        row("PUT /api/chats/{id}/messages/{message_id}/saved", members, nothing),
+        row("DELETE /api/chats/{id}/messages/{message_id}/saved", with(members, 204), nothing),
+        row("GET /api/chats/{id}/messages/{message_id}/thread", members, nothing),
+        row("PUT /api/chats/{id}/messages/{message_id}/thread/follow", members, nothing),
+        row("DELETE /api/chats/{id}/messages/{message_id}/thread/follow", members, nothing),
+        row("PUT /api/chats/{id}/messages/{message_id}/thread/read", members, |_, _| json!({ "seq": 1 })),
+        row("GET /api/threads", signed_in, nothing),
         row("POST /api/chats/{id}/typing", with(members, 204), nothing),
         row("PUT /api/chats/{id}/read", members, |_, _| json!({ "seq": 1 })),
         row("PUT /api/chats/{id}/unread", members, |scene, _| json!({ "message_id": scene.message })),

@@ -25,7 +25,10 @@ fn examine(folder: &Path, variables: &[(&str, &str)]) -> (bool, Findings) {
 /// A site in which some things have happened.
 async fn lived_in() -> (Site, TempDir) {
     let Room { site, ann, bob, chat, .. } = Room::of_two("Group").await;
-    ann.send(&chat, "one").await;
+    let first = ann.send(&chat, "one").await;
+    let reaction =
+        format!("/api/chats/{chat}/messages/{}/reactions/👍", first["id"].as_str().expect("an id"));
+    bob.request(reqwest::Method::PUT, &reaction, None).await.expect(200);
     let message = bob.send(&chat, "two").await;
     let path = format!("/api/chats/{chat}/messages/{}", message["id"].as_str().expect("an id"));
     bob.patch(&path, serde_json::json!({ "content": "three" })).await.expect(200);
@@ -64,8 +67,14 @@ async fn each_thing_that_is_broken_is_found_alone() {
         ("rows", "delete from users where email like 'bob%'", "rows belong to nothing"),
         ("rows", "update chats set last_seq = last_seq + 1", "1 chats whose messages"),
         ("rows", "delete from messages where seq = 1", "1 chats whose messages"),
+        ("rows", "update messages set reply_count = 1 where seq = 1", "1 threads whose replies"),
         ("rows", "update chat_members set last_read_seq = 100", "beyond the last message"),
         ("rows", "update chat_members set role = 'Member'", "without an owner"),
+        (
+            "rows",
+            "update messages set reactions = '[{\"emoji\": \"👍\", \"count\": 2}]' where seq = 1",
+            "miscounted",
+        ),
         ("rows", "update workspaces set deleted_at = now()", "outlived their workspace"),
         ("rows", "update users set status = 'Suspended' where email like 'bob%'", "sessions in force"),
     ];

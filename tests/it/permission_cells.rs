@@ -73,6 +73,9 @@ fn in_chat(action: ChatAction, place: &Place, people: &People) -> Request {
         ChatAction::DeleteOthersMessage => {
             Request::new(Method::DELETE, path(&format!("/messages/{others_message}")), Value::Null, 204)
         }
+        ChatAction::Pin => {
+            Request::new(Method::PUT, path(&format!("/messages/{others_message}/pin")), Value::Null, 200)
+        }
         ChatAction::Hide => Request::new(Method::POST, path("/hide"), Value::Null, 200),
         ChatAction::Join => Request::new(Method::POST, path("/join"), Value::Null, 200),
         ChatAction::Leave => Request::new(Method::DELETE, path("/members/me"), Value::Null, 204),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use fechatter_tests::Site;
+use fechatter_tests::{Site, actor::id_of};
+use reqwest::Method;
 use serde_json::json;
 
 async fn count(site: &Site, query: &'static str) -> i64 {
@@ -28,7 +29,13 @@ async fn a_deleted_chat_is_purged_after_a_month_in_silence() {
     let first = ann.send(&gone, "first").await;
     let reply = json!({ "content": "a reply", "reply_to": first["id"] });
     bob.post(&format!("/api/chats/{gone}/messages"), reply).await.expect(201);
-    ann.send(&kept, "kept").await;
+    let last = ann.send(&kept, "kept").await;
+    for (chat, message) in [(&gone, &first), (&kept, &last)] {
+        let path = format!("/api/chats/{chat}/messages/{}", id_of(message));
+        for thing in ["reactions/👍", "pin", "saved"] {
+            bob.request(Method::PUT, &format!("{path}/{thing}"), None).await.expect(200);
+        }
+    }
     // More than a batch holds.
     sqlx::query(
         "insert into messages (id, chat_id, seq, sender_id, content)
@@ -51,6 +58,8 @@ async fn a_deleted_chat_is_purged_after_a_month_in_silence() {
     assert_eq!(count(&site, "select count(*) from messages").await, 1);
     assert_eq!(count(&site, "select count(*) from chat_members").await, 2);
     assert_eq!(count(&site, "select count(*) from chats").await, 1);
+    assert_eq!(count(&site, "select count(*) from reactions").await, 1);
+    assert_eq!(count(&site, "select count(*) from saved_messages").await, 1);
     assert_eq!(count(&site, "select max(id) from events").await, events, "nobody is told");
 }
 

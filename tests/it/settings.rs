@@ -75,6 +75,8 @@ async fn what_cannot_be_meant_stops_the_servers_and_the_check_says_the_same() {
         ("FECHATTER_FILES__KEY_FILE", &private, "are not what `fechatter keys files make` makes"),
         ("FECHATTER_FILES__NEW_KEY_DELAY_S", "86401", "files.new_key_delay_s"),
         ("FECHATTER_FILES__S3__BUCKET", "files", "files.s3.access_key_id"),
+        ("FECHATTER_SERVER__TLS__KEY_FILE", &private, "belong together"),
+        ("NOTIFY_SERVER__TLS__KEY_FILE", &private, "belong together"),
         ("NOTIFY_DATABASE__URL", "", "database.url is not set"),
         ("NOTIFY_DATABASE__LOCK_TIMEOUT_S", "0", "database.lock_timeout_s"),
         ("NOTIFY_AUTH__PUBLIC_KEY_FILE", "", "auth.public_key_file is not set"),
@@ -109,6 +111,13 @@ async fn the_check_lists_every_problem_and_shows_settings_without_secrets() {
     let alone = ("FECHATTER_DATABASE__LISTEN_URL", "postgres://127.0.0.1:1/x");
     assert!(check(&folder, &[], &[alone]).1.contains("database.url is not"));
     assert!(refused(&folder, "fechatter", &["up"], &[alone]).contains("database.url is not"));
+
+    let pair = [
+        ("FECHATTER_SERVER__TLS__CERTIFICATE_FILE", "/nowhere/tls.pem"),
+        ("FECHATTER_SERVER__TLS__KEY_FILE", "/nowhere/tls.key"),
+    ];
+    assert!(check(&folder, &[], &pair).1.contains("/nowhere/tls."));
+    assert!(refused(&folder, "fechatter", &["up"], &pair).contains("/nowhere/tls."));
 
     let broken = "server: {drain_s: 100000}\nlimits: {request_s: 0}\n";
     fs::write(folder.path().join("app.yml"), broken).expect("a file");

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use crate::{
     event::{Event, EventKind},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{FileFacts, Message, MessageKind, Pin, Reaction, SystemNote, Thread},
+    message::{FileFacts, Message, MessageKind, Pin, Quote, Reaction, SystemNote, Thread},
     user::Person,
 };
 
@@ -25,11 +25,13 @@ pub(super) struct Row {
     pub(super) actor_id: Option<UserId>,
     pub(super) message_id: Option<MessageId>,
     pub(super) data: Option<Value>,
+    pub(super) participants: Option<Json<Vec<Person>>>,
     pub(super) seq: Option<i64>,
     pub(super) message_kind: Option<MessageKind>,
     pub(super) content: Option<String>,
     pub(super) system: Option<Json<SystemNote>>,
     pub(super) reply_to: Option<MessageId>,
+    pub(super) quote: Option<Json<Quote>>,
     pub(super) thread_root: Option<MessageId>,
     pub(super) in_chat: Option<bool>,
     pub(super) mentions: Option<Vec<UserId>>,
@@ -68,6 +70,7 @@ impl Row {
             actor_id: self.actor_id,
             message_id: self.message_id,
             data: self.data.unwrap_or_default(),
+            participants: self.participants.map(|Json(people)| people).unwrap_or_default(),
             at,
             person: person.filter(|_| message.is_none()),
             message,
@@ -93,6 +96,7 @@ impl Row {
             system: self.system.take().map(|Json(note)| note),
             sender,
             reply_to: self.reply_to,
+            quote: self.quote.take().map(|Json(quote)| quote),
             thread_root: self.thread_root,
             in_chat: self.in_chat?,
             thread: Thread::of(self.reply_count?, self.last_reply_at),

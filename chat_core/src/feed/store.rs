@@ -7,7 +7,8 @@ use super::{cursor::Cursor, row::Row};
 use crate::{
     event::{Epoch, Event, EventKind, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::{FileFacts, MessageKind, Reaction, SystemNote},
+    message::{FileFacts, MessageKind, Quote, Reaction, SystemNote},
+    user::Person,
 };
 
 /// The end of the log.
@@ -72,7 +73,12 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
             e.message_id as "message_id?: MessageId", e.data as "data?",
             m.seq as "seq?", m.kind as "message_kind?: MessageKind", m.content as "content?",
             m.system as "system?: Json<SystemNote>", m.deleted_by as "deleted_by?: UserId",
-            m.reply_to as "reply_to?: MessageId", m.thread_root as "thread_root?: MessageId",
+            case when e.kind = 'thread_update' and e.user_id is null then
+                people_of(array(select jsonb_array_elements_text(e.data -> 'participants')::uuid))
+            end as "participants?: Json<Vec<Person>>",
+            m.reply_to as "reply_to?: MessageId",
+            case when m.reply_to is not null then quote_of(e.chat_id, m.reply_to) end as "quote?: Json<Quote>",
+            m.thread_root as "thread_root?: MessageId",
             m.in_chat as "in_chat?", m.mentions as "mentions?: Vec<UserId>", m.mentions_all as "mentions_all?",
             m.files as "files?: Json<Vec<FileFacts>>", m.reactions as "reactions?: Json<Vec<Reaction>>",
             m.reply_count as "reply_count?", m.last_reply_at as "last_reply_at?", m.pinned_at as "pinned_at?",
@@ -140,6 +146,7 @@ pub async fn read_bare_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Re
             actor_id: row.actor_id,
             message_id: row.message_id,
             data: row.data.unwrap_or_default(),
+            participants: Vec::new(),
             at: row.at?,
             message: None,
             person: None,

@@ -143,7 +143,7 @@ impl IntoResponse for Content {
                     "range_not_satisfiable",
                     "It has no bytes in this range.",
                 );
-                return self.ranged(problem.into_response(), format!("bytes */{}", self.size));
+                return ranged(problem.into_response(), &format!("bytes */{}", self.size));
             }
         };
         let mut response = Response::new(Body::empty());
@@ -161,7 +161,7 @@ impl IntoResponse for Content {
         response = self.validated(response);
         if let Portion::Part(range) = &self.portion {
             let (first, last) = (range.start, range.end - 1);
-            response = self.ranged(response, format!("bytes {first}-{last}/{}", self.size));
+            response = ranged(response, &format!("bytes {first}-{last}/{}", self.size));
         }
         *response.body_mut() = self.body;
         response
@@ -176,13 +176,13 @@ impl Content {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         response
     }
+}
 
-    fn ranged(&self, mut response: Response, range: String) -> Response {
-        if let Ok(range) = HeaderValue::from_str(&range) {
-            response.headers_mut().insert(header::CONTENT_RANGE, range);
-        }
-        response
+fn ranged(mut response: Response, range: &str) -> Response {
+    if let Ok(range) = HeaderValue::from_str(range) {
+        response.headers_mut().insert(header::CONTENT_RANGE, range);
     }
+    response
 }
 
 impl Input for Wish {

@@ -43,6 +43,14 @@ impl TlsSettings {
     pub fn is_on(&self) -> bool {
         !self.certificate_file.as_os_str().is_empty()
     }
+
+    /// Reads the files as a listener would.
+    ///
+    /// # Errors
+    /// What keeps the listener from starting; the message names the file.
+    pub fn check(&self) -> io::Result<()> {
+        Tls::read(self).map(drop)
+    }
 }
 
 /// TLS as a listener speaks it.

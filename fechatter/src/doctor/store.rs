@@ -123,6 +123,8 @@ pub(super) async fn orphans(connection: &mut PgConnection) -> sqlx::Result<i64> 
             + (select count(*) from chat_members m
                 left join workspace_members w on w.workspace_id = m.workspace_id and w.user_id = m.user_id
                 where w.user_id is null)
+            + (select count(*) from thread_followers f
+                left join chat_members m on m.chat_id = f.chat_id and m.user_id = f.user_id where m.user_id is null)
             + (select count(*) from workspace_members m left join users u on u.id = m.user_id where u.id is null)
             + (select count(*) from sessions s left join users u on u.id = s.user_id where u.id is null)
             as "count!"
@@ -142,6 +144,25 @@ pub(super) async fn misnumbered_chats(connection: &mut PgConnection) -> sqlx::Re
             on m.chat_id = c.id
         where c.deleted_at is null
             and (c.last_seq <> coalesce(m.newest, 0) or c.last_seq <> coalesce(m.many, 0))
+        "#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Threads whose root does not say how many replies there are.
+pub(super) async fn miscounted_threads(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from messages r
+        join chats c on c.id = r.chat_id and c.deleted_at is null
+        left join (
+            select chat_id, thread_root, count(*) as many from messages
+            where thread_root is not null and deleted_at is null
+            group by chat_id, thread_root
+        ) t on t.chat_id = r.chat_id and t.thread_root = r.id
+        where r.reply_count <> coalesce(t.many, 0)
         "#
     )
     .fetch_one(connection)
@@ -189,6 +210,24 @@ pub(super) async fn half_deleted(connection: &mut PgConnection) -> sqlx::Result<
         r#"
         select count(*) as "count!" from chats c join workspaces w on w.id = c.workspace_id
         where w.deleted_at is not null and c.deleted_at is null
+        "#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Messages whose counts of reactions are not what the reactions come to.
+pub(super) async fn miscounted_reactions(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!" from (
+            select m.chat_id, m.id, value ->> 'emoji' as emoji, (value ->> 'count')::bigint as people
+            from messages m, jsonb_array_elements(m.reactions)
+        ) shown
+        full join (
+            select chat_id, message_id as id, emoji, count(*) as people from reactions group by 1, 2, 3
+        ) there using (chat_id, id, emoji)
+        where shown.people is distinct from there.people
         "#
     )
     .fetch_one(connection)

@@ -47,7 +47,9 @@ begin
         grant select, insert, update on users to fechatter_server;
         grant select, insert, update, delete on sessions, workspaces, workspace_members, workspace_invites, chats,
             chat_members, messages, files to fechatter_server;
+        grant select, insert, update on thread_followers to fechatter_server;
         grant select, insert, delete on idempotency_keys to fechatter_server;
+        grant select, insert, delete on reactions, saved_messages to fechatter_server;
         grant select on message_edits to fechatter_server;
         -- Notes of objects are written by a trigger alone.
         grant select, delete on removed_files to fechatter_server;
@@ -57,7 +59,8 @@ begin
         grant execute on function take_event_lock(), begin_write(uuid), count_unread(uuid, uuid, bigint),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[]),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[], uuid[], boolean[], text[], boolean[], text[]),
-            may_mention_all(uuid, uuid),
+            may_mention_all(uuid, uuid), quote_of(uuid, uuid), people_of(uuid[]), is_hidden(uuid, bigint),
+            count_thread_unread(uuid, uuid, uuid, bigint), thread_seen_by(uuid, uuid, uuid[], uuid),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 
@@ -69,5 +72,6 @@ begin
         grant select (chat_id, user_id) on chat_members to notify_server;
         grant select (workspace_id, user_id) on workspace_members to notify_server;
         grant select, insert, delete on stream_tickets to notify_server;
+        grant execute on function quote_of(uuid, uuid), people_of(uuid[]) to notify_server;
     end if;
 end $$;

@@ -41,12 +41,14 @@ macro_rules! rights {
 rights! {
     /// To see a chat and its history.
     ReadChat = Read,
-    /// To send, to mark as read and to choose one's notifications.
+    /// To send, to react, to mark as read and to choose one's notifications.
     SendTo = Send,
     /// To edit one's own messages.
     EditMessage = EditOwnMessage,
     /// To delete some messages: which ones, [`ChatNow::demand`] tells once the author is known.
     DeleteMessage = DeleteOwnMessage | DeleteOthersMessage,
+    /// To pin messages.
+    PinMessage = Pin,
     /// To hide it from one's list.
     HideChat = Hide,
     /// To join.

@@ -49,7 +49,7 @@ mod workspace;
 
 pub use chat::{
     AddToChat, ChatClaim, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, HideChat,
-    JoinChat, LeaveChat, ManageChatMembers, ReadChat, SendTo, UpdateChat,
+    JoinChat, LeaveChat, ManageChatMembers, PinMessage, ReadChat, SendTo, UpdateChat,
 };
 pub use file::FilePermit;
 pub use workspace::{

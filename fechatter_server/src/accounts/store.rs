@@ -234,7 +234,7 @@ async fn workspaces_of(
     Ok(rows.into_iter().map(|row| (row.id, row.role)).collect())
 }
 
-/// Devices, idempotency keys, and invites to the person's address.
+/// Devices, idempotency keys, saved messages, and invites to the person's address.
 async fn forget_traces(connection: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from workspace_invites i using users u where u.id = $1 and lower(i.email) = lower(u.email)",
@@ -245,6 +245,7 @@ async fn forget_traces(connection: &mut PgConnection, user: UserId) -> sqlx::Res
     sqlx::query!("update sessions set user_agent = null, ip = null where user_id = $1", user.0)
         .execute(&mut *connection)
         .await?;
+    sqlx::query!("delete from saved_messages where user_id = $1", user.0).execute(&mut *connection).await?;
     sqlx::query!("delete from idempotency_keys where user_id = $1", user.0).execute(connection).await?;
     Ok(())
 }

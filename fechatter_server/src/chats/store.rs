@@ -220,7 +220,7 @@ pub(super) async fn hide(pool: &PgPool, permit: &ChatPermit<HideChat>) -> Result
         "update chat_members cm set hidden_seq = c.last_seq
          from chats c
          where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id
-            and cm.hidden_seq is distinct from c.last_seq",
+            and (cm.hidden_seq is null or not is_hidden(c.id, cm.hidden_seq))",
         permit.chat_id().0,
         permit.user_id().0,
     )
@@ -235,8 +235,7 @@ pub(super) async fn hide(pool: &PgPool, permit: &ChatPermit<HideChat>) -> Result
 async fn show(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "update chat_members cm set hidden_seq = null
-         from chats c
-         where cm.chat_id = $1 and cm.user_id = $2 and c.id = cm.chat_id and cm.hidden_seq >= c.last_seq",
+         where cm.chat_id = $1 and cm.user_id = $2 and is_hidden(cm.chat_id, cm.hidden_seq)",
         chat_id.0,
         user_id.0,
     )

@@ -40,33 +40,49 @@ fn media_type(headers: &HeaderMap) -> Option<(&str, &str)> {
     Some((kind.trim(), parameters))
 }
 
+/// The boundary of a form, which stands in its type.
+///
+/// # Errors
+/// 400 for a form without one.
+pub(super) fn boundary(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    if !is_form(headers) {
+        return Ok(None);
+    }
+    media_type(headers)
+        .and_then(|(_, parameters)| parameter(parameters, "boundary"))
+        .filter(|boundary| (1..=BOUNDARY).contains(&boundary.len()))
+        .map(Some)
+        .ok_or_else(|| malformed("its Content-Type names no boundary"))
+}
+
 impl Form {
-    /// Reads up to the file; answers with its name as well, if it has one.
-    pub(super) async fn open(
-        headers: &HeaderMap,
-        body: BodyDataStream,
-    ) -> Result<(Self, Option<String>), Problem> {
-        let boundary = media_type(headers)
-            .and_then(|(_, parameters)| parameter(parameters, "boundary"))
-            .filter(|boundary| (1..=BOUNDARY).contains(&boundary.len()))
-            .ok_or_else(|| malformed("its Content-Type names no boundary"))?;
-        // The first boundary may stand at the very beginning, without a line before it.
-        let mut form = Self {
+    /// A form of which nothing has been read.
+    pub(super) fn new(boundary: &str, body: BodyDataStream) -> Self {
+        Self {
             body,
             delimiter: [b"\r\n--", boundary.as_bytes()].concat(),
+            // The first boundary may stand at the very beginning, without a line before it.
             buffer: BytesMut::from("\r\n"),
             over: false,
-        };
-        let delimiter = form.delimiter.clone();
-        form.until(&delimiter).await?;
-        if form.is_last().await? {
+        }
+    }
+
+    /// What is left to be read, for whoever does not mind what it says.
+    pub(super) fn into_body(self) -> BodyDataStream {
+        self.body
+    }
+
+    /// Reads up to the file; answers with its name, if it has one.
+    pub(super) async fn open(&mut self) -> Result<Option<String>, Problem> {
+        let delimiter = self.delimiter.clone();
+        self.until(&delimiter).await?;
+        if self.is_last().await? {
             return Err(invalid("file", "is missing"));
         }
         // An empty head is one line's end.
-        form.buffer = [b"\r\n", form.buffer.as_ref()].concat().as_slice().into();
-        let head = form.until(b"\r\n\r\n").await?;
-        let name = file_name(&head)?;
-        Ok((form, name))
+        self.buffer = [b"\r\n", self.buffer.as_ref()].concat().as_slice().into();
+        let head = self.until(b"\r\n\r\n").await?;
+        file_name(&head)
     }
 
     /// The next bytes of the file; none at its end, which is the end of the form.

@@ -203,8 +203,9 @@ pub(super) async fn list(
     let mut files = sqlx::query!(
         r#"
         select f.facts as "facts!: Json<FileFacts>", f.message_id as "message_id!: MessageId",
-            f.uploader_id as "sender_id!: UserId", m.created_at
-        from files f join messages m on m.chat_id = f.chat_id and m.id = f.message_id
+            f.uploader_id as "sender_id!: UserId",
+            (select m.created_at from messages m where m.chat_id = f.chat_id and m.id = f.message_id) as "sent_at!"
+        from files f
         where f.chat_id = $1 and f.message_id is not null
             and (f.message_id, f.id) < ($2, $3)
         order by f.message_id desc, f.id desc limit $4
@@ -221,7 +222,7 @@ pub(super) async fn list(
         file: row.facts.0,
         message_id: row.message_id,
         sender_id: row.sender_id,
-        sent_at: row.created_at,
+        sent_at: row.sent_at,
     })
     .collect();
     let has_more = cut(&mut files, query.limit);

@@ -22,7 +22,7 @@ use utoipa::IntoParams;
 
 use super::{
     detection::{Content, Kind},
-    form::{Form, is_form},
+    form::{Form, boundary, is_form},
     places::Place,
     store::{self, Arrived},
     types::UploadTo,
@@ -60,6 +60,14 @@ enum Body {
 }
 
 impl Body {
+    /// Reads up to the file; answers with the name that comes with it.
+    async fn open(&mut self) -> Result<Option<String>, Problem> {
+        match self {
+            Self::Form(form) => form.open().await,
+            Self::Raw(_) => Ok(None),
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         match self {
             Self::Form(form) => form.next().await,
@@ -68,12 +76,16 @@ impl Body {
     }
 
     /// Reads on for a while.
-    fn linger(mut self, place: Place) {
+    fn linger(self, place: Place) {
+        let mut raw = match self {
+            Self::Form(form) => form.into_body(),
+            Self::Raw(raw) => raw,
+        };
         tokio::spawn(async move {
             let _place = place;
             let mut read = 0;
             let reading = async {
-                while let Ok(Some(bytes)) = self.next().await
+                while let Some(Ok(bytes)) = raw.next().await
                     && read < LINGER_BYTES
                 {
                     read += bytes.len();
@@ -90,25 +102,31 @@ impl FromRequest<AppState> for Arriving {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        let body = body.into_data_stream();
+        let raw = body.into_data_stream();
         let admitted = within(state, admit(&mut parts, state)).await?;
         let Some(place) = state.transfers.uploads.take(admitted.permit.user_id()) else {
             return Err(Error::Busy("Too many files are being uploaded at the moment.").into());
         };
-        if let Err(problem) = judge_head(&parts.headers, admitted.most, state) {
-            Body::Raw(body).linger(place);
-            return Err(problem);
-        }
         let Admitted { permit, name, most } = admitted;
-        let (body, name) = if is_form(&parts.headers) {
-            let (form, named) = Form::open(&parts.headers, body).await?;
-            (Body::Form(Box::new(form)), name.or(named))
-        } else {
-            (Body::Raw(body), name)
+        let boundary = boundary(&parts.headers);
+        let mut body = match &boundary {
+            Ok(Some(boundary)) => Body::Form(Box::new(Form::new(boundary, raw))),
+            _ => Body::Raw(raw),
         };
-        let name = name.ok_or_else(|| Problem::invalid(vec![FieldError::new("name", "is missing")]))?;
-        let name = UploadTo::named(permit.workspace_id(), name)?;
-        Ok(Self { permit, name, body, most, place })
+        let named = async {
+            boundary?;
+            judge_head(&parts.headers, most, state)?;
+            let named = body.open().await?;
+            let missing = || Problem::invalid(vec![FieldError::new("name", "is missing")]);
+            UploadTo::named(permit.workspace_id(), name.or(named).ok_or_else(missing)?)
+        };
+        match named.await {
+            Ok(name) => Ok(Self { permit, name, body, most, place }),
+            Err(problem) => {
+                body.linger(place);
+                Err(problem)
+            }
+        }
     }
 }
 

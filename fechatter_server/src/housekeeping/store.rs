@@ -58,6 +58,7 @@ pub(super) async fn delete_expired_invites(
 /// before what it replies to. It makes no events and takes no ordering lock: nobody writes to a deleted chat.
 pub(super) async fn purge_messages(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
     let Some(mut tx) = begin_alone(pool).await? else { return Ok(0) };
+    sqlx::query!("select set_config('fechatter.purging', 'on', true)").fetch_one(&mut *tx).await?;
     let deleted = sqlx::query!(
         "with doomed as (
             select m.chat_id, m.seq

@@ -50,6 +50,8 @@ impl Target {
             EventKind::ChatUpdate if event.fact_type() == "settings_changed" => ids(&[user]),
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
+            // No list shows them; that the chat has gone on, a reply's own event tells.
+            EventKind::Reaction | EventKind::Saved | EventKind::ThreadUpdate => Self::Nothing,
             EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }

@@ -17,6 +17,7 @@ macro_rules! messages {
             "select " + $also + r#"
                 m.id as "id: chat_core::ids::MessageId", m.chat_id as "chat_id: chat_core::ids::ChatId", m.seq, m.kind as "kind: chat_core::message::MessageKind",
                 m.content, m.system as "system: sqlx::types::Json<chat_core::message::SystemNote>", m.reply_to as "reply_to: chat_core::ids::MessageId",
+                case when m.reply_to is not null then quote_of(m.chat_id, m.reply_to) end as "quote: sqlx::types::Json<chat_core::message::Quote>",
                 m.thread_root as "thread_root: chat_core::ids::MessageId", m.in_chat, m.mentions as "mentions: Vec<chat_core::ids::UserId>",
                 m.mentions_all, m.files as "files: sqlx::types::Json<Vec<chat_core::message::FileFacts>>",
                 m.reactions as "reactions: sqlx::types::Json<Vec<chat_core::message::Reaction>>", m.reply_count, m.last_reply_at, m.pinned_at,
@@ -47,6 +48,7 @@ macro_rules! to_message {
                 avatar_url: row.avatar_url,
             },
             reply_to: row.reply_to,
+            quote: row.quote.map(|sqlx::types::Json(quote)| quote),
             thread_root: row.thread_root,
             in_chat: row.in_chat,
             thread: chat_core::message::Thread::of(row.reply_count, row.last_reply_at),

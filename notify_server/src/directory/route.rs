@@ -73,7 +73,10 @@ impl Route {
             EventKind::Message | EventKind::MessageUpdate | EventKind::MessageDelete => (chat(event), None),
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
-            EventKind::Read => (Scope::Nobody, event.user_id),
+            // Who reacted hears of it as a member, or not at all.
+            EventKind::Reaction => (chat(event), None),
+            EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
+            EventKind::ThreadUpdate => thread_update(event),
             EventKind::SessionRevoked
             | EventKind::UserSuspended
             | EventKind::UserChanged
@@ -83,7 +86,7 @@ impl Route {
             audience: Audience { scope, person },
             change: change(event),
             ending: ending(event),
-            has_content: event.message_id.is_some(),
+            has_content: event.message_id.is_some() || event.kind == EventKind::Reaction,
         }
     }
 }
@@ -109,6 +112,14 @@ fn chat_update(event: &Event) -> Scope {
         // devices.
         "created" | "settings_changed" => Scope::Nobody,
         _ => chat(event),
+    }
+}
+
+/// Of replies the chat hears; how somebody keeps a thread is between oneself and one's devices.
+fn thread_update(event: &Event) -> (Scope, Option<UserId>) {
+    match event.user_id {
+        Some(reader) => (Scope::Nobody, Some(reader)),
+        None => (chat(event), None),
     }
 }
 

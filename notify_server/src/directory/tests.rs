@@ -54,6 +54,17 @@ fn a_message_reaches_the_members_of_its_chat() {
 }
 
 #[test]
+fn a_reaction_reaches_the_chat_and_what_is_saved_its_owner() {
+    let World { mut directory, chat, member, colleague, stranger, .. } = world();
+    // Not even who reacted, once they are out.
+    let reaction = Event { chat_id: Some(chat), user_id: Some(colleague), ..event(1, EventKind::Reaction) };
+    assert!(Route::of(&reaction).has_content);
+    assert_eq!(deliver(&mut directory, &reaction), [member].into());
+    let saved = Event { chat_id: Some(chat), user_id: Some(stranger), ..event(2, EventKind::Saved) };
+    assert_eq!(deliver(&mut directory, &saved), [stranger].into());
+}
+
+#[test]
 fn a_removal_reaches_the_removed_person_and_nothing_after_it_does() {
     let World { mut directory, chat, member, colleague, .. } = world();
     directory.apply(&Change::JoinedChat(chat, colleague));
@@ -112,6 +123,16 @@ fn reading_is_between_oneself_and_ones_devices() {
     let World { mut directory, chat, member, .. } = world();
     let read = Event { chat_id: Some(chat), user_id: Some(member), ..event(1, EventKind::Read) };
     assert_eq!(deliver(&mut directory, &read), [member].into());
+}
+
+#[test]
+fn of_replies_the_chat_hears_and_of_ones_own_part_oneself() {
+    let World { mut directory, chat, member, colleague, .. } = world();
+    directory.apply(&Change::JoinedChat(chat, colleague));
+    let replied = Event { chat_id: Some(chat), ..event(1, EventKind::ThreadUpdate) };
+    assert_eq!(deliver(&mut directory, &replied), [member, colleague].into());
+    let followed = Event { user_id: Some(member), ..replied };
+    assert_eq!(deliver(&mut directory, &followed), [member].into());
 }
 
 #[test]

@@ -61,6 +61,37 @@ fn reading_shows_how_far_and_what_is_left() {
 }
 
 #[test]
+fn a_reaction_names_its_message_among_the_facts() {
+    let (chat, message, user) = (ChatId::new(), MessageId::new(), UserId::new());
+    let data = json!({ "message_id": message, "emoji": "👍", "type": "added", "count": 2 });
+    let reaction = Event { chat_id: Some(chat), user_id: Some(user), data, ..event(9, EventKind::Reaction) };
+    let (head, data) = encoded(&reaction);
+    assert_eq!(head, "id: e0-9\nevent: reaction\n");
+    let expected = json!({
+        "chat_id": chat, "user_id": user, "message_id": message, "emoji": "👍", "type": "added", "count": 2,
+    });
+    assert_eq!(data, expected);
+}
+
+#[test]
+fn a_thread_shows_people_in_place_of_their_ids() {
+    let (chat, user) = (ChatId::new(), UserId::new());
+    let data = json!({ "type": "replied", "message_id": chat, "reply_count": 1, "participants": [user] });
+    let replied = Event {
+        chat_id: Some(chat),
+        data,
+        participants: vec![person(user)],
+        ..event(9, EventKind::ThreadUpdate)
+    };
+    let expected = json!({
+        "chat_id": chat, "type": "replied", "message_id": chat, "reply_count": 1, "participants": [person(user)],
+    });
+    assert_eq!(encoded(&replied).1, expected);
+    let followed = Event { data: json!({ "type": "followed" }), participants: Vec::new(), ..replied };
+    assert_eq!(encoded(&followed).1, json!({ "chat_id": chat, "type": "followed" }));
+}
+
+#[test]
 fn what_is_internal_or_gone_has_no_frame() {
     let mut purged = message_event(1, EventKind::Message, ChatId::new(), MessageId::new(), None);
     purged.message = None;

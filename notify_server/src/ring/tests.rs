@@ -1,6 +1,7 @@
 use chat_core::{
     event::EventKind,
     ids::{ChatId, MessageId},
+    message::Quote,
 };
 
 use super::*;
@@ -69,6 +70,40 @@ fn deleted_content_is_gone_from_earlier_events() {
     assert!(text(1).contains("other words"));
     assert!(text(2).starts_with("id: e0-3\nevent: message_update\n") && !text(2).contains("words"));
     assert_eq!(ring.bytes, ring.entries.iter().map(|entry| entry.cost()).sum::<usize>());
+}
+
+#[test]
+fn deleted_content_is_gone_from_where_it_was_quoted() {
+    let (chat, id, other) = (ChatId::new(), MessageId::new(), MessageId::new());
+    let quoting = |event_id, quoted| {
+        let mut event =
+            message_event(event_id, EventKind::Message, chat, MessageId::new(), Some("an answer"));
+        let of = message_event(0, EventKind::Message, chat, quoted, Some("words"));
+        if let Some(message) = &mut event.message {
+            message.reply_to = Some(quoted);
+            message.quote = of.message.as_ref().map(Quote::of);
+        }
+        event
+    };
+    let deleted = message_event(4, EventKind::MessageDelete, chat, id, None);
+    let limits = RingLimits { events: 4, ..WIDE };
+    let mut ring = ring(limits, [quoting(1, id), quoting(2, id), quoting(3, other), deleted]);
+    let text = |ring: &Ring, index: usize| {
+        let frame = ring.entries[index].frame.as_ref().expect("a frame");
+        String::from_utf8_lossy(frame.chunk().text()).into_owned()
+    };
+    for index in [0, 1] {
+        let text = text(&ring, index);
+        assert!(text.contains("an answer") && !text.contains("words"), "{text}");
+        assert!(text.starts_with("id: e0-") && text.ends_with("}\n\n"), "{text}");
+    }
+    assert!(text(&ring, 2).contains(r#""content":"words""#));
+    assert_eq!(ring.bytes, ring.entries.iter().map(|entry| entry.cost()).sum::<usize>());
+    // What is dropped is not remembered as quoting.
+    for id in 5..8 {
+        ring.push(Arc::new(Entry::of(&message(id, chat), &epoch())));
+    }
+    assert!(ring.quotes.is_empty(), "{:?}", ring.quotes);
 }
 
 #[test]

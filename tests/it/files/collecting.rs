@@ -186,3 +186,44 @@ async fn quotas_hold_whoever_comes_at_once() {
     others[1].upload(&elsewhere, "a", bytes.clone()).await.expect(201);
     assert_eq!(objects(&site), named(&site).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_and_the_collector_never_both_have_a_file() {
+    let site = Site::start().await;
+    let (ann, workspace, chat) = scene(&site).await;
+    let mut files = Vec::new();
+    for number in 0..60 {
+        files.push(ann.upload(&workspace, "a", vec![number; 100]).await.expect(201));
+    }
+    site.clock.advance(TimeDelta::hours(25));
+    let ann = site.sign_in_again(&ann).await;
+    // All are due, and are sent while a server begins to collect.
+    let sends: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let (ann, chat, file) = (ann.clone(), chat.clone(), file.clone());
+            tokio::spawn(async move { (ann.send_files(&chat, &[&file]).await, file) })
+        })
+        .collect();
+    let collector = site.another_rest();
+    let mut sent = Vec::new();
+    for send in sends {
+        let (answer, file) = send.await.expect("no panic");
+        if answer.status == 201 {
+            sent.push(id_of(&file));
+        } else {
+            answer.blames("file_ids");
+            assert_eq!(status(&ann, &file).await, 404);
+        }
+    }
+    collector.stop().await;
+    site.clock.advance(TimeDelta::hours(25));
+    let ann = site.sign_in_again(&ann).await;
+    collect(&site).await;
+    for file in &files {
+        let expected = if sent.contains(&id_of(file)) { 200 } else { 404 };
+        assert_eq!(status(&ann, file).await, expected);
+    }
+    assert_eq!(objects(&site), named(&site).await);
+    assert_eq!(objects(&site).len(), sent.len());
+}

@@ -77,7 +77,7 @@ async fn memory_does_not_grow_with_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes about a minute; `make files-test`"]
+#[ignore = "takes a gigabyte of disk; `make files-test`"]
 async fn a_gigabyte() {
     in_and_out(1024).await;
 }

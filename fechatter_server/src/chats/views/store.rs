@@ -98,7 +98,7 @@ macro_rules! chats {
             select c.id as "id: ChatId", c.description, c.chat_type as "chat_type: ChatType",
                 c.workspace_id as "workspace_id: WorkspaceId", cm.role as "role?: Role",
                 cm.last_read_seq as "last_read_seq?", cm.notify_level as "notify_level?: NotifyLevel",
-                coalesce(cm.hidden_seq >= c.last_seq, false) as "hidden!", c.last_seq, c.created_by as "created_by: UserId",
+                case when cm.hidden_seq is null then false else is_hidden(c.id, cm.hidden_seq) end as "hidden!", c.last_seq, c.created_by as "created_by: UserId",
                 c.created_at, c.updated_at, c.archived_at,
                 coalesce(c.name, peer.full_name, (
                     select string_agg(p.full_name, ', ' order by p.full_name) from (
@@ -140,7 +140,7 @@ pub(in crate::chats) async fn of_caller(
     workspace_id: Option<WorkspaceId>,
 ) -> sqlx::Result<Vec<ChatView>> {
     let rows = chats!(
-        "and cm.user_id is not null and (cm.hidden_seq is null or cm.hidden_seq < c.last_seq)
+        "and cm.user_id is not null and (cm.hidden_seq is null or not is_hidden(c.id, cm.hidden_seq))
          and ($2::uuid is null or c.workspace_id = $2)
          order by coalesce(lm.created_at, c.created_at) desc, c.id desc",
         caller.user_id().0,

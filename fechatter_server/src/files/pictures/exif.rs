@@ -6,9 +6,13 @@ use super::{be16, be32, le16, le32};
 const ORIENTATION: u16 = 0x0112;
 const SHORT: u16 = 3;
 
+/// How numbers are read: the greatest byte first, or the least.
+type Two = fn(&[u8], usize) -> u16;
+type Four = fn(&[u8], usize) -> u32;
+
 /// The orientation that these TIFF data tell, 1 to 8.
 pub(super) fn orientation(tiff: &[u8]) -> Option<u8> {
-    let (two, four): (fn(&[u8], usize) -> u16, fn(&[u8], usize) -> u32) = match tiff.get(..4)? {
+    let (two, four): (Two, Four) = match tiff.get(..4)? {
         b"MM\0*" => (be16, be32),
         b"II*\0" => (le16, le32),
         _ => return None,

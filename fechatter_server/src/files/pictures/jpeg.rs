@@ -84,19 +84,19 @@ impl Jpeg {
             return Step::Need(4);
         }
         let length = usize::from(be16(there, 2)) + 2;
-        match (length, marker) {
-            (..4, _) | (_, 0x00) => Step::Broken,
-            (_, 0xc0..=0xcf) if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(there, length),
-            (_, 0xda) => {
+        match marker {
+            _ if length < 4 || marker == 0 => Step::Broken,
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(there, length),
+            0xda => {
                 self.place = Place::Scan;
                 Step::Keep(length as u64)
             }
-            (_, 0xe0..=0xef | 0xfe) if there.len() < length => Step::Need(length),
-            (_, 0xe1) => self.exif(&there[4..length], length),
-            // JFIF, colour profiles, and how Adobe's colours are coded are part of the picture.
-            (_, 0xe0 | 0xee) => Step::Keep(length as u64),
-            (_, 0xe2) if there[4..length].starts_with(ICC) => Step::Keep(length as u64),
-            (_, 0xe2..=0xed | 0xef | 0xfe) => Step::Drop(length as u64),
+            0xe1..=0xed | 0xef | 0xfe if there.len() < length => Step::Need(length),
+            0xe1 => self.exif(&there[4..length], length),
+            // Among the rest are JFIF, colour profiles and how Adobe's colours are coded: they are part of the picture.
+            0xe2..=0xed | 0xef | 0xfe if marker != 0xe2 || !there[4..length].starts_with(ICC) => {
+                Step::Drop(length as u64)
+            }
             _ => Step::Keep(length as u64),
         }
     }

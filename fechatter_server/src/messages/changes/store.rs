@@ -1,5 +1,7 @@
 //! Statements that change messages. The table's triggers keep what an edit replaces, and erase it at a deletion.
 
+use std::slice;
+
 use chat_core::{
     http::page::cut,
     ids::MessageId,
@@ -13,7 +15,7 @@ use super::types::{Edit, EditMessage, EditPage, ListEdits};
 use crate::{
     access::{self, ChatPermit, DeleteMessage, ReadChat},
     error::{Conflict, Error},
-    messages::store::one,
+    messages::{store::one, views::store as views},
 };
 
 /// Edits the author's message; what changes nothing writes nothing.
@@ -39,7 +41,7 @@ pub(super) async fn edit(
         return Err(Error::Conflict(Conflict::VersionMismatch));
     }
     if present.content.as_ref() == Some(&change.content) {
-        return Ok(present);
+        return shown(&mut tx, permit, present).await;
     }
     sqlx::query!(
         "update messages
@@ -53,7 +55,18 @@ pub(super) async fn edit(
     .execute(&mut *tx)
     .await?;
     let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let message = shown(&mut tx, permit, message).await?;
     tx.commit().await?;
+    Ok(message)
+}
+
+/// The message as its author sees it.
+async fn shown(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<access::EditMessage>,
+    mut message: Message,
+) -> Result<Message, Error> {
+    views::complete(connection, permit.user_id(), slice::from_mut(&mut message)).await?;
     Ok(message)
 }
 

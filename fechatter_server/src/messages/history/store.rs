@@ -3,10 +3,10 @@
 use chat_core::{
     event::{Epoch, Position},
     http::page::cut,
-    ids::ChatId,
-    message::Message,
+    ids::{ChatId, MessageId},
+    message::{Message, Thread},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, types::Json};
 
 use crate::{
     access::{ChatPermit, ReadChat},
@@ -19,24 +19,47 @@ use crate::{
 };
 
 /// The newest messages, and the position in the log that they show: one statement sees one moment, without a
-/// transaction around it. None for a chat without messages.
+/// transaction around it. None for a chat without messages. The counts of threads are of that moment too, since clients
+/// add to them what comes after it.
 pub async fn newest(
     pool: &PgPool,
     permit: &ChatPermit<ReadChat>,
     limit: i64,
 ) -> sqlx::Result<Option<(MessagePage, Position)>> {
     let rows = messages!(
-        r#"log.epoch, coalesce((select max(id) from events), log.dropped_through) as "log_end!","#,
+        r#"log.epoch, coalesce((select max(id) from events), log.dropped_through) as "log_end!",
+            t.following as "following?", t.last_read_seq as "last_read_seq?", t.unread_count as "unread_count?",
+            t.participants as "participants?: sqlx::types::Json<Vec<chat_core::user::Person>>","#,
         "from stream_epoch log, messages m join users s on s.id = m.sender_id
+         left join lateral thread_seen_by(
+            m.chat_id, case when m.reply_count > 0 then m.id end, m.thread_people, $3
+         ) t on true
          where m.chat_id = $1 and m.in_chat order by m.seq desc limit $2",
         permit.chat_id().0,
         limit + 1,
+        permit.user_id().0,
     )
     .fetch_all(pool)
     .await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let position = Position { epoch: Epoch(first.epoch.clone()), id: first.log_end };
-    let mut messages: Vec<_> = rows.into_iter().map(|row| to_message!(row)).collect();
+    let mut messages: Vec<_> = rows
+        .into_iter()
+        .map(|mut row| {
+            let (following, last_read_seq, unread_count) =
+                (row.following, row.last_read_seq, row.unread_count);
+            let participants = row.participants.take().map(|Json(people)| people);
+            let mut message = to_message!(row);
+            message.thread = message.thread.map(|thread| Thread {
+                participants,
+                following,
+                last_read_seq,
+                unread_count,
+                ..thread
+            });
+            message
+        })
+        .collect();
     if views::depend_on_reader(&messages) {
         views::complete(&mut *pool.acquire().await?, permit.user_id(), &mut messages).await?;
     }
@@ -63,6 +86,11 @@ pub async fn history(
             .await?
             .ok_or(Error::Invalid { field, message: "is not a message of this chat" })?,
     };
+    if let Window::Around(id) = window
+        && !is_in_chat(&mut *connection, chat_id, id).await?
+    {
+        return Err(Error::Invalid { field: "around", message: "is shown in its thread alone" });
+    }
     // One more than asked for on each side tells whether there are more.
     let (older, newer, from) = match window {
         Window::Newest | Window::Before(_) => (limit + 1, 0, seq),
@@ -74,6 +102,12 @@ pub async fn history(
     let mut page = page(window, limit, older, newer);
     views::complete(connection, permit.user_id(), &mut page.messages).await?;
     Ok(page)
+}
+
+async fn is_in_chat(connection: &mut PgConnection, chat_id: ChatId, id: MessageId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("select in_chat from messages where chat_id = $1 and id = $2", chat_id.0, id.0)
+        .fetch_one(connection)
+        .await
 }
 
 enum Side {
@@ -119,7 +153,12 @@ async fn side(
 }
 
 /// The page of what lies on both sides, each nearest first and with one message too many if there are more.
-fn page(window: Window, limit: i64, mut older: Vec<Message>, mut newer: Vec<Message>) -> MessagePage {
+pub(in crate::messages) fn page(
+    window: Window,
+    limit: i64,
+    mut older: Vec<Message>,
+    mut newer: Vec<Message>,
+) -> MessagePage {
     match window {
         Window::Newest | Window::Before(_) => {
             let has_more = cut(&mut older, limit);

@@ -34,6 +34,7 @@ pub(super) async fn send(
                 system: None,
                 sender: written.sender,
                 reply_to: draft.reply_to,
+                quote: written.quote,
                 thread_root: draft.thread_root,
                 thread: None,
                 mentions: written.mentions,

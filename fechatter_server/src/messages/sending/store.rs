@@ -1,8 +1,10 @@
 //! Statements that write messages.
 
+use std::slice;
+
 use chat_core::{
     ids::{ChatId, MessageId, UserId},
-    message::{FileFacts, Message, MessageKind, SystemNote},
+    message::{FileFacts, Message, MessageKind, Quote, SystemNote},
     user::Person,
 };
 use chrono::{DateTime, Utc};
@@ -16,6 +18,7 @@ use crate::{
     messages::{
         store::{one, sent_as},
         types::SendMessage,
+        views::store as views,
     },
 };
 
@@ -35,6 +38,7 @@ pub(super) struct Written {
     pub(super) seq: i64,
     pub(super) created_at: DateTime<Utc>,
     pub(super) sender: Person,
+    pub(super) quote: Option<Quote>,
     pub(super) mentions: Vec<UserId>,
     pub(super) mentions_all: bool,
     pub(super) files: Vec<FileFacts>,
@@ -75,7 +79,10 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
         )
         select place as "place!", seq as "seq!", created_at as "created_at!", full_name as "full_name!",
             username as "username!", avatar_url, mentions as "mentions: Vec<UserId>",
-            files as "files: Json<Vec<FileFacts>>", extract(epoch from got - asked)::float8 as "waited!"
+            files as "files: Json<Vec<FileFacts>>",
+            case when ($6::uuid[])[place] is not null then quote_of(($2::uuid[])[place], ($6::uuid[])[place])
+            end as "quote: Json<Quote>",
+            extract(epoch from got - asked)::float8 as "waited!"
         from turn, send_messages(case when got is not null then $1::uuid[] end, $2, $3, $4, $5, $6,
             $7, $8, $9, $10, $11)
         "#,
@@ -107,6 +114,7 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
                 username: row.username,
                 avatar_url: row.avatar_url,
             },
+            quote: row.quote.map(|Json(quote)| quote),
             mentions: row.mentions.unwrap_or_default(),
             mentions_all: drafts[place].mentioned.all,
             files: row.files.map(|Json(files)| files).unwrap_or_default(),
@@ -131,13 +139,14 @@ pub(super) async fn why_not_written(
     let mut connection = pool.acquire().await?;
     let chat = claim.confirm(&mut connection).await?;
     if let Some(client_id) = &draft.client_id
-        && let Some(earlier) = sent_as(&mut connection, claim.chat_id(), claim.user_id(), client_id).await?
+        && let Some(mut earlier) =
+            sent_as(&mut connection, claim.chat_id(), claim.user_id(), client_id).await?
     {
-        return if repeats(&mut connection, &earlier, draft).await? {
-            Ok(Some(earlier))
-        } else {
-            Err(Error::Conflict(Conflict::ClientIdReused))
-        };
+        if !repeats(&mut connection, &earlier, draft).await? {
+            return Err(Error::Conflict(Conflict::ClientIdReused));
+        }
+        views::complete(&mut connection, claim.user_id(), slice::from_mut(&mut earlier)).await?;
+        return Ok(Some(earlier));
     }
     chat.refuse_archived()?;
     if let Some(reply_to) = draft.reply_to {
@@ -146,10 +155,7 @@ pub(super) async fn why_not_written(
     }
     if let Some(thread_root) = draft.thread_root {
         let root = one(&mut connection, claim.chat_id(), thread_root).await?;
-        root.filter(can_be_root).ok_or(Error::Invalid {
-            field: "thread_root",
-            message: "is not a message of this chat that a thread can stand under",
-        })?;
+        refuse_as_root(root.as_ref())?;
     }
     if mentioned(&draft.content).all && !may_mention_all(&mut connection, claim).await? {
         return Err(Error::MentionAllForbidden);
@@ -163,9 +169,16 @@ pub(super) async fn why_not_written(
     Ok(None)
 }
 
-/// A thread has one level, and none begins under what is gone or what the server noted.
-fn can_be_root(message: &Message) -> bool {
-    message.thread_root.is_none() && message.kind == MessageKind::User && message.deleted_at.is_none()
+/// A thread has one level, and nobody replies to what is gone or what the server noted.
+fn refuse_as_root(message: Option<&Message>) -> Result<(), Error> {
+    let refuse = |message| Err(Error::Invalid { field: "thread_root", message });
+    match message {
+        None => refuse("is not a message of this chat"),
+        Some(root) if root.kind == MessageKind::System => refuse("is a note of the server"),
+        Some(root) if root.thread_root.is_some() => refuse("stands in a thread itself"),
+        Some(root) if root.deleted_at.is_some() => Err(Error::Conflict(Conflict::MessageDeleted)),
+        Some(_) => Ok(()),
+    }
 }
 
 async fn may_mention_all(connection: &mut PgConnection, claim: &ChatClaim<SendTo>) -> sqlx::Result<bool> {
