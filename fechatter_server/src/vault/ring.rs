@@ -92,6 +92,7 @@ impl FileKeys {
     }
 
     /// The names of the keys, the newest last.
+    #[must_use]
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         self.keys.iter().map(|key| key.id.as_str())
     }
