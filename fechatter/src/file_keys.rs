@@ -125,7 +125,7 @@ async fn rewrap(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
         after = Some(last.id);
         let mut renewed = Vec::new();
         for stored in batch {
-            match vault.rewrap(&stored).await {
+            match vault.rewrap(&stored) {
                 Ok(key) => renewed.push((stored, key)),
                 Err(error) => *failed.entry(error.to_string()).or_default() += 1,
             }

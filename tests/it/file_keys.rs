@@ -16,8 +16,8 @@ use sqlx::Row;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-/// Runs `fechatter` on the site's files; answers whether it did so, and what it said.
-fn fechatter(site: &Site, settings: &FileSettings, arguments: &[&str]) -> (bool, String) {
+/// Runs `fechatter` on the site's files, to its end; answers whether it did what it was to do.
+fn run(site: &Site, settings: &FileSettings, arguments: &[&str]) -> (bool, Program) {
     let text = |path: &Path| path.to_str().expect("text").to_owned();
     let (keys, files) = (text(&settings.key_file), text(&settings.folder));
     let delay = settings.new_key_delay_s.to_string();
@@ -30,15 +30,19 @@ fn fechatter(site: &Site, settings: &FileSettings, arguments: &[&str]) -> (bool,
     let folder = tempfile::tempdir().expect("a folder");
     let mut program = Program::start("fechatter", folder.path(), arguments, &variables);
     let done = block_in_place(|| program.end()).success();
+    (done, program)
+}
+
+/// The same, and what it said.
+fn fechatter(site: &Site, settings: &FileSettings, arguments: &[&str]) -> (bool, String) {
+    let (done, program) = run(site, settings, arguments);
     (done, program.said.clone())
 }
 
 /// What the doctor says of files, and how bad it is.
 fn doctor(site: &Site, settings: &FileSettings, arguments: &[&str]) -> (String, String) {
-    let (_, said) = fechatter(site, settings, &[&["doctor", "--json"], arguments].concat());
-    let end = said.rfind(']').expect("a list");
-    let findings: Vec<Value> =
-        serde_json::from_str(&said[..=end]).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let (_, program) = run(site, settings, &[&["doctor", "--json"], arguments].concat());
+    let findings: Vec<Value> = serde_json::from_str(&program.printed).expect("a list");
     let files = findings.iter().find(|finding| finding["check"] == "files").expect("a finding");
     let text = |field: &str| files[field].as_str().expect("text").to_owned();
     (text("verdict"), text("says"))

@@ -70,7 +70,7 @@ impl Strongroom {
 
 /// Bytes of which no two places look alike.
 fn some_bytes(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    (0..size).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use chat_core::clock::Clock;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use fechatter_server::{
     config::Settings,
     vault::{StoredFile, Vault, VaultError},
@@ -18,8 +18,8 @@ use crate::up;
 const NEWEST: i64 = 200;
 /// Files that are read at a time.
 const AT_ONCE: usize = 8;
-/// How long an object may be without a row: it may be on its way into one, or wait for the collector.
-const GRACE: TimeDelta = TimeDelta::days(2);
+/// For how much longer than the collector leaves it an object may be without a row.
+const MARGIN: TimeDelta = TimeDelta::days(1);
 
 /// What is wrong, by how many files it is true of.
 #[derive(Default)]
@@ -60,7 +60,10 @@ pub(super) async fn look(
         read_ends(&vault, connection, &batch, &mut wrong).await?;
         batch = if all { store::files_before(connection, Some(oldest), NEWEST).await? } else { Vec::new() };
     }
-    if all && let Err(error) = count_unnamed(&vault, connection, clock, &mut wrong).await? {
+    if all
+        && let Err(error) =
+            count_unnamed(&vault, connection, clock.now() - files.limits.grace() - MARGIN, &mut wrong).await?
+    {
         return Ok(Finding::failure("files", error.to_string()));
     }
     Ok(wrong.finding(looked_at, all))
@@ -98,14 +101,13 @@ async fn read_end(vault: &Vault, stored: &StoredFile) -> Result<(), VaultError> 
     end.try_for_each(async |_| Ok(())).await
 }
 
-/// Counts the objects that neither a file nor a note of a removed one names.
+/// Counts the objects from before then that neither a file nor a note of a removed one names.
 async fn count_unnamed(
     vault: &Vault,
     connection: &mut PgConnection,
-    clock: &Clock,
+    before: DateTime<Utc>,
     wrong: &mut Wrong,
 ) -> sqlx::Result<Result<(), VaultError>> {
-    let before = clock.now() - GRACE;
     let old = vault.list().try_filter_map(async |(location, since)| Ok((since < before).then_some(location)));
     let mut batches = pin!(old.try_chunks(500));
     while let Some(batch) = batches.next().await {

@@ -43,7 +43,7 @@ pub(super) async fn begin(
     let chunks = if range.is_empty() && size > 0 {
         0..0
     } else {
-        range.start / CHUNK as u64..range.end.saturating_sub(1) / CHUNK as u64 + 1
+        range.start / CHUNK as u64..range.end.div_ceil(CHUNK as u64).max(1)
     };
     let sealed = match chunks.clone().last() {
         None => stream::empty().boxed(),

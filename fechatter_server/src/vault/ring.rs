@@ -44,7 +44,8 @@ impl RingKey {
 
     fn of(bytes: SecretBox<[u8; 32]>) -> Option<Self> {
         let named = digest(&SHA256, &[CONTEXT, bytes.expose_secret().as_slice()].concat());
-        let id = named.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+        let id = named.as_ref()[..8].iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
         let wraps = RandomizedNonceKey::new(&AES_256_GCM_SIV, bytes.expose_secret()).ok()?;
         Some(Self { bytes, id, wraps })
     }
@@ -91,6 +92,7 @@ impl FileKeys {
     }
 
     /// The names of the keys, the newest last.
+    #[must_use]
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         self.keys.iter().map(|key| key.id.as_str())
     }
