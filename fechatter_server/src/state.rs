@@ -17,10 +17,12 @@ use crate::{
     },
     chats::views::cache::ChatLists,
     config::Settings,
+    files::Transfers,
     limits::Limits,
     log_tail::LogTail,
     messages::{sending::Writer, typing::Told},
     metrics::Gauges,
+    vault::Vault,
 };
 
 /// Everything shared, behind one pointer: each request clones it several times.
@@ -53,6 +55,10 @@ pub struct Shared {
     pub(crate) health: Health,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Keeps files.
+    pub vault: Vault,
+    /// Files that come and go.
+    pub(crate) transfers: Transfers,
     /// The settings.
     pub settings: Settings,
     /// What operators see.
@@ -96,6 +102,8 @@ impl AppState {
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
             typing: Told::default(),
             passwords: Passwords::new(auth)?,
+            vault: Vault::open(&settings.files, &clock)?,
+            transfers: Transfers::new(&settings.files.limits),
             issuer,
             limits: Limits::new(&settings, &clock),
             pool,

@@ -51,6 +51,9 @@ begin
         grant select, insert, delete on idempotency_keys to fechatter_server;
         grant select, insert, delete on reactions, saved_messages to fechatter_server;
         grant select on message_edits to fechatter_server;
+        -- Notes of objects are written by a trigger alone.
+        grant select, delete on removed_files to fechatter_server;
+        grant select, insert, update on file_usage to fechatter_server;
         grant select, delete on mentions to fechatter_server;
         -- Tells without reading the log whether it has gone on.
         grant select on sequence events_id_seq to fechatter_server;
