@@ -89,7 +89,7 @@ async fn read_ends(
                 wrong.failure = error.to_string();
             }
             Err(VaultError::Damaged(_) | VaultError::Range { .. } | VaultError::Cryptography) => {
-                wrong.damaged += 1
+                wrong.damaged += 1;
             }
         }
     }

@@ -382,7 +382,7 @@ async fn keys_rotate_and_files_are_wrapped_anew() -> Outcome {
     let WrappedKey { key_id, wrapped_key } = room.vault.rewrap(&before)?;
     assert_eq!(key_id, new);
     let renewed = StoredFile { key_id, wrapped_key, ..before.clone() };
-    assert!(remove(&room.settings, &[new.clone()], &room.clock).is_err(), "the newest stays");
+    assert!(remove(&room.settings, std::slice::from_ref(&new), &room.clock).is_err(), "the newest stays");
     assert!(remove(&room.settings, &old, &room.clock).is_err(), "a file may be on its way into its row");
     room.clock.advance(TimeDelta::minutes(16));
     remove(&room.settings, &old, &room.clock)?;
