@@ -18,6 +18,7 @@ mod metrics;
 pub mod permissions;
 mod readiness;
 pub mod routes;
+pub mod search;
 pub mod state;
 mod text;
 pub mod users;

@@ -55,6 +55,7 @@ begin
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[]),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[], uuid[], boolean[], text[], boolean[], text[]),
             may_mention_all(uuid, uuid),
+            readable_chats(uuid), expected_matches(tsquery), search_folded(text), message_terms(text),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 

@@ -1,0 +1,83 @@
+//! PostgreSQL and the server make the same of a text, so that the index proposes every message that is meant.
+
+use fechatter_server::search::{folding::folded_text, tokens::Tokens};
+use fechatter_tests::cluster;
+use proptest::{
+    collection::vec,
+    sample::select,
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
+use sqlx::{Connection, PgConnection};
+
+/// Texts of which PostgreSQL makes something else than the server, or which its index would not propose for themselves.
+async fn differences(connection: &mut PgConnection, texts: &[String]) -> Vec<(String, String)> {
+    let folded: Vec<_> = texts.iter().map(|text| folded_text(text)).collect();
+    let queries: Vec<_> = texts.iter().map(|text| Tokens::of(text).lexemes(false).join(" & ")).collect();
+    let open: Vec<_> = texts.iter().map(|text| Tokens::of(text).lexemes(true).join(" & ")).collect();
+    sqlx::query_as(
+        "select content, search_folded(content)
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[]) t (content, folded, query, open)
+         where search_folded(content) <> folded
+             or (query <> '' and not message_terms(content) @@ query::tsquery)
+             or (query <> '' and not message_terms(content) @@ open::tsquery)
+             or (query = '' and message_terms(content) <> ''::tsvector)",
+    )
+    .bind(texts)
+    .bind(folded)
+    .bind(queries)
+    .bind(open)
+    .fetch_all(connection)
+    .await
+    .expect("an answer")
+}
+
+async fn connection() -> PgConnection {
+    PgConnection::connect(&cluster::fresh_database().await).await.expect("a connection")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_character_is_folded_alike() {
+    let mut connection = connection().await;
+    let mut wrong = Vec::new();
+    // Planes 0 to 3 as far as there are characters, and the tags.
+    let characters: Vec<char> = (1..0x3_2400).chain(0xE_0000..0xE_1000).filter_map(char::from_u32).collect();
+    for some in characters.chunks(10_000) {
+        let texts: Vec<_> = some.iter().map(|character| format!("a{character}")).collect();
+        wrong.extend(differences(&mut connection, &texts).await);
+    }
+    // Characters that only one of the two tables of Unicode knows yet.
+    assert!(wrong.is_empty(), "{}: {:?}", wrong.len(), wrong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_text_is_folded_alike() {
+    let pieces = [
+        "a", "Z", "7", " ", "-", "'", "ß", "ẞ", "É", "e\u{301}", "İ", "ı", "ǅ", "ﬁ", "Ⅷ", "½", "№", "Ё", "й", "Ж",
+        "ς", "Σ", "Ώ", "لا", "إ", "\u{64E}", "ـ", "ﷺ", "\u{200C}", "\u{200D}", "\u{FE0F}", "\u{AD}", "שָׁ", "क", "्", "ि",
+        "ক", "ে", "া", "ไ", "ท", "ำ", "ย", "漢", "字", "か", "\u{3099}", "が", "ｶ", "ﾞ", "ー", "・", "한", "국", "ᄒ",
+        "ᅡ", "ᆫ", "。", "「", "😀", "👍", "🏽", "👩‍👩‍👧", "🇩🇪", "🇺", "1️⃣", "☀️", "𝕏", "𐐀", "𠀀", "\u{10FFFF}", "\u{FFFD}",
+        "ａ", "Ａ", "１", "！", "\u{3000}", "_", "\u{85}", "\u{1}", "'", "\\", ":", "*", "&",
+    ];
+    let mut connection = connection().await;
+    let mut runner = TestRunner::deterministic();
+    let texts = vec(vec(select(pieces.to_vec()), 1..12).prop_map(|pieces| pieces.concat()), 20_000);
+    let texts = texts.new_tree(&mut runner).expect("texts").current();
+    let wrong = differences(&mut connection, &texts).await;
+    assert!(wrong.is_empty(), "{}: {:?}", wrong.len(), &wrong[..wrong.len().min(20)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_words_and_long_texts_are_indexed() {
+    let mut connection = connection().await;
+    let texts = [
+        "x".repeat(10_000),
+        "я".repeat(10_000),
+        "漢".repeat(10_000),
+        (0..10_000).filter_map(|n| char::from_u32(0x4E00 + n)).collect(),
+        "a\u{301}".repeat(5_000),
+        "ﷺ".repeat(10_000),
+        "a ".repeat(5_000),
+    ];
+    assert_eq!(differences(&mut connection, &texts).await, []);
+}
