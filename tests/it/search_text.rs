@@ -1,12 +1,13 @@
 //! PostgreSQL and the server make the same of a text, so that the index proposes every message that is meant.
 
-use fechatter_server::search::{folding::folded_text, tokens::Tokens};
+use fechatter_server::search::{folding::folded_text, matching::Highlight, query::Query, tokens::Tokens};
 use fechatter_tests::cluster;
 use proptest::{
     collection::vec,
+    prop_assert,
     sample::select,
     strategy::{Strategy, ValueTree},
-    test_runner::TestRunner,
+    test_runner::{Config, TestRunner},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -80,4 +81,32 @@ async fn long_words_and_long_texts_are_indexed() {
         "a ".repeat(5_000),
     ];
     assert_eq!(differences(&mut connection, &texts).await, []);
+}
+
+#[test]
+fn any_text_is_a_query_or_has_a_flaw_and_highlights_lie_within() {
+    let pieces = [
+        "a", "b", "ab", " ", "  ", "-", "--", "\"", "*", "from:", "in:", "before:2026-01-01", "after:", "has:file", "me",
+        "mentions:me", "漢", "字", "漢字", "ß", "e\u{301}", "\u{301}", "\u{200D}", "🇩🇪", "🇪", "👍🏽", "\u{202E}", ":", "\u{3000}",
+        "“", "”", "ﷺ", "\u{10FFFF}", "が", "ｶﾞ", "\u{1160}",
+    ];
+    let text = || vec(select(pieces.to_vec()), 0..20).prop_map(|pieces| pieces.concat());
+    let mut runner = TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
+    let any = (text(), text());
+    let outcome = runner.run(&any, |(query, content)| {
+        match Query::parse(&query) {
+            Err(flaw) => prop_assert!(flaw.at <= query.chars().count()),
+            Ok(query) => {
+                let Some(found) = query.look(&content) else { return Ok(()) };
+                let length = u32::try_from(content.chars().count()).expect("a short text");
+                let mut before = None;
+                for Highlight { start, end } in found.highlights {
+                    prop_assert!(start < end && end <= length && before.is_none_or(|before| before < start));
+                    before = Some(end);
+                }
+            }
+        }
+        Ok(())
+    });
+    outcome.expect("no text breaks it");
 }

@@ -18,6 +18,10 @@ const FEW: i64 = 1_000;
 const READ_MAX: i64 = 50_000;
 /// Messages that are read at a time.
 const STEP: i64 = 500;
+/// Messages that the index proposes at a time, and of how many of them the texts are read: a text may be long.
+const PROPOSALS: i64 = 20_000;
+const TEXTS_MIN: usize = 100;
+const TEXTS_MAX: usize = 500;
 /// In so many chats or fewer the newest are read without regard to when that was.
 const FEW_CHATS: usize = 4;
 /// How far back the first look into many chats goes; each further one goes farther by the factor.
@@ -134,17 +138,25 @@ impl<'search> Finding<'search> {
         }
     }
 
+    /// Takes what the index proposes, text by text: some are not meant, such as the words of a phrase that do not stand
+    /// together, and what is left out.
     async fn ask_index(&mut self, connection: &mut PgConnection, terms: &str) -> sqlx::Result<()> {
-        // Some are proposed that are not meant: the words of a phrase that do not stand together, what is left out.
-        let mut step = i64::try_from(self.wanted).unwrap_or(i64::MAX).saturating_mul(2).max(STEP);
+        let at_a_time = self.wanted.saturating_mul(2).clamp(TEXTS_MIN, TEXTS_MAX);
         loop {
             let ids = (self.floor, self.below);
-            let rows = store::indexed(connection, self.within, terms, ids, step).await?;
-            let all = rows.len() < usize::try_from(step).unwrap_or(usize::MAX);
-            if self.take(rows) || all {
-                return Ok(());
+            let proposed = store::proposed(connection, self.within, terms, ids, PROPOSALS).await?;
+            for some in proposed.chunks(at_a_time) {
+                let texts = store::texts(connection, self.within.reader, some).await?;
+                if self.take(texts) {
+                    return Ok(());
+                }
             }
-            step = step.saturating_mul(4);
+            match proposed.last() {
+                Some(last) if proposed.len() >= usize::try_from(PROPOSALS).unwrap_or(usize::MAX) => {
+                    self.below = last.id;
+                }
+                _ => return Ok(()),
+            }
         }
     }
 

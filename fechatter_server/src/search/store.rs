@@ -25,6 +25,12 @@ pub(super) struct Candidate {
     pub(super) content: String,
 }
 
+/// A message that the index proposes.
+pub(super) struct Proposal {
+    pub(super) id: Uuid,
+    pub(super) chat_id: Uuid,
+}
+
 /// How many messages match, as far as PostgreSQL can tell without looking.
 pub(super) struct Expected {
     pub(super) matches: f64,
@@ -156,19 +162,19 @@ pub(super) async fn newest(
 /// The newest messages between two ids that the index proposes. The inner query stands for itself (`offset 0`), so that
 /// it is planned along the index of terms and no other; the chats are looked up in a table of hashes (`is true` keeps
 /// them from being joined).
-pub(super) async fn indexed(
+pub(super) async fn proposed(
     connection: &mut PgConnection,
     within: &Within,
     terms: &str,
     (from, below): (Uuid, Uuid),
     limit: i64,
-) -> sqlx::Result<Vec<Candidate>> {
+) -> sqlx::Result<Vec<Proposal>> {
     sqlx::query_as!(
-        Candidate,
+        Proposal,
         r#"
-        select m.id as "id!", m.chat_id as "chat_id!", m.content as "content!"
+        select m.id as "id!", m.chat_id as "chat_id!"
         from (
-            select m.id, m.chat_id, m.content, m.mentions, m.mentions_all from messages m
+            select m.id, m.chat_id, m.mentions, m.mentions_all from messages m
             where message_terms(m.content) @@ $11::text::tsquery
                 and m.id >= $3 and m.id < $4
                 and ($6::uuid[] is null or m.sender_id = any ($6))
@@ -193,6 +199,30 @@ pub(super) async fn indexed(
         within.has_file,
         within.mentions_me,
         terms,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What these messages say, in this order.
+pub(super) async fn texts(
+    connection: &mut PgConnection,
+    reader: UserId,
+    proposed: &[Proposal],
+) -> sqlx::Result<Vec<Candidate>> {
+    let (chats, ids): (Vec<Uuid>, Vec<Uuid>) = proposed.iter().map(|one| (one.chat_id, one.id)).unzip();
+    sqlx::query_as!(
+        Candidate,
+        r#"
+        select m.id, m.chat_id, m.content as "content!"
+        from unnest($2::uuid[], $3::uuid[]) with ordinality p (chat_id, id, place)
+        join readable_chats($1) r on r.id = p.chat_id
+        join messages m on m.chat_id = p.chat_id and m.id = p.id
+        where m.content is not null order by p.place
+        "#,
+        reader.0,
+        &chats,
+        &ids,
     )
     .fetch_all(connection)
     .await
