@@ -174,7 +174,7 @@ async fn every_text_is_a_query_or_has_a_flaw_with_its_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_narrow_the_search() {
-    let Room { site, ann, bob, workspace, chat } = Room::of_two("Group").await;
+    let Room { site, ann, bob, workspace, chat, .. } = Room::of_two("Group").await;
     let dm = ann.make_chat(&workspace, "Single", &[&bob]).await;
     ann.send(&chat, "plan by ann").await;
     bob.send(&chat, "plan by bob for @ann").await;

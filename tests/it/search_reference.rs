@@ -293,7 +293,7 @@ impl World {
                 }
             }
             let texts = |ids: &[String]| -> Vec<&str> {
-                let written = |id| self.messages.iter().find(|message| message.id == *id);
+                let written = |id: &String| self.messages.iter().find(|message| message.id == *id);
                 ids.iter().filter_map(written).map(|message| message.text.written.as_str()).collect()
             };
             assert_eq!(
