@@ -107,11 +107,7 @@ fn other_api() -> Api<AppState> {
     user_api()
         .merge(workspace_api())
         .merge(chat_api())
-        .get(
-            "/api/search",
-            search::search,
-            about("Search the messages that one may read").refuses(&[404]),
-        )
+        .get("/api/search", search::search, about("Search the messages that one may read").refuses(&[404]))
         .get("/api/permissions", permissions::list, about("Who may do what"))
         .map_router(|router| router.layer(DefaultBodyLimit::max(BODY)))
 }

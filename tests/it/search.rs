@@ -180,12 +180,17 @@ async fn filters_narrow_the_search() {
     bob.send(&chat, "plan by bob for @ann").await;
     bob.send(&dm, "plan in private").await;
     bob.send(&dm, "unrelated").await;
-    let old = id_of(&bob.send(&chat, "an old plan").await);
-    sqlx::query("update messages set created_at = now() - interval '10 days' where id = $1::uuid")
-        .bind(&old)
-        .execute(&site.pool)
-        .await
-        .expect("a superuser");
+    // The id goes with the time: both are the server's.
+    let old: uuid::Uuid = sqlx::query_scalar(
+        "update messages set created_at = now() - interval '10 days',
+            id = (lpad(to_hex((extract(epoch from now() - interval '10 days') * 1000)::bigint), 12, '0')
+                || '70008000000000000001')::uuid
+         where id = $1::uuid returning id",
+    )
+    .bind(id_of(&bob.send(&chat, "an old plan").await))
+    .fetch_one(&site.pool)
+    .await
+    .expect("a superuser");
     let day = |days: i64| (chrono::Utc::now() - chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
     let handle = ann.get("/api/users/me").await.expect(200)["username"].as_str().expect("one").to_owned();
     for (query, expected) in [
@@ -194,7 +199,7 @@ async fn filters_narrow_the_search() {
         ("plan from:nobody".into(), vec![]),
         ("plan from:me".into(), vec!["plan by ann"]),
         ("from:me".into(), vec!["plan by ann"]),
-        ("plan in:\"A Chat\"".into(), vec!["an old plan", "plan by bob for @ann", "plan by ann"]),
+        ("plan in:\"A Chat\"".into(), vec!["plan by bob for @ann", "plan by ann", "an old plan"]),
         (format!("plan in:{chat} from:me"), vec!["plan by ann"]),
         ("plan in:@bob".into(), vec!["plan in private"]),
         ("in:bob".into(), vec!["unrelated", "plan in private"]),
@@ -209,8 +214,8 @@ async fn filters_narrow_the_search() {
     ] {
         assert_eq!(found(&ann, &query).await, expected, "{query}");
     }
-    sqlx::query("update messages set files = '[]' where id = $1::uuid")
-        .bind(&old)
+    sqlx::query("update messages set files = '[]' where id = $1")
+        .bind(old)
         .execute(&site.pool)
         .await
         .expect("a superuser");

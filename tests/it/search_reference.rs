@@ -297,9 +297,13 @@ impl World {
                 ids.iter().filter_map(written).map(|message| message.text.written.as_str()).collect()
             };
             assert_eq!(
-                found, meant,
+                found,
+                meant,
                 "{} asks for {:?}: found {:#?} instead of {:#?}",
-                person.name, search.written, texts(&found), texts(&meant)
+                person.name,
+                search.written,
+                texts(&found),
+                texts(&meant)
             );
             sum += found.len();
         }
@@ -315,7 +319,9 @@ async fn random_searches_find_what_a_scan_finds() {
         world.send(&mut random).await;
     }
     let (private, ann) = (&world.chats[0], &world.people[0]);
-    ann.post(&format!("/api/chats/{private}/members"), json!({ "member_ids": [world.people[3].id] })).await.expect(200);
+    ann.post(&format!("/api/chats/{private}/members"), json!({ "member_ids": [world.people[3].id] }))
+        .await
+        .expect(200);
     ann.delete(&format!("/api/chats/{private}/members/{}", world.people[4].id)).await.expect(204);
     let mut results = 0;
     for round in 0..3 {

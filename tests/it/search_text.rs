@@ -11,6 +11,45 @@ use proptest::{
 };
 use sqlx::{Connection, PgConnection};
 
+/// Where characters have come into Unicode since version 14, which the oldest PostgreSQL that is supported knows: what is
+/// made of those depends on its version.
+const NEWER: &[(u32, u32)] = &[
+    (0x0558, 0x0558),
+    (0x058B, 0x058C),
+    (0x088F, 0x088F),
+    (0x0897, 0x0897),
+    (0x1C89, 0x1C8A),
+    (0x209D, 0x209F),
+    (0xA7CB, 0xA7CF),
+    (0xA7D2, 0xA7D4),
+    (0xA7DA, 0xA7DC),
+    (0xA7F1, 0xA7F1),
+    (0x105C0, 0x105FF),
+    (0x107BB, 0x107BF),
+    (0x10D40, 0x10D8F),
+    (0x10EC0, 0x10EFF),
+    (0x11380, 0x113FF),
+    (0x116D0, 0x116E3),
+    (0x11B60, 0x11B67),
+    (0x11DE0, 0x11DEF),
+    (0x11F00, 0x11F5F),
+    (0x16100, 0x1613F),
+    (0x16D40, 0x16D7F),
+    (0x16EA0, 0x16EDF),
+    (0x1B123, 0x1B12F),
+    (0x1CC00, 0x1CEFF),
+    (0x1D6A6, 0x1D6A7),
+    (0x1DF25, 0x1DFFF),
+    (0x1E030, 0x1E08F),
+    (0x1E4D0, 0x1E4FF),
+    (0x1E5D0, 0x1E5FF),
+    (0x1E6C0, 0x1E6FF),
+];
+
+fn is_newer(character: char) -> bool {
+    NEWER.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(character)))
+}
+
 /// Texts of which PostgreSQL makes something else than the server, or which its index would not propose for themselves.
 async fn differences(connection: &mut PgConnection, texts: &[String]) -> Vec<(String, String)> {
     let folded: Vec<_> = texts.iter().map(|text| folded_text(text)).collect();
@@ -42,23 +81,103 @@ async fn every_character_is_folded_alike() {
     let mut connection = connection().await;
     let mut wrong = Vec::new();
     // Planes 0 to 3 as far as there are characters, and the tags.
-    let characters: Vec<char> = (1..0x3_2400).chain(0xE_0000..0xE_1000).filter_map(char::from_u32).collect();
+    let codes = (1..0x3_2400).chain(0xE_0000..0xE_1000);
+    let characters: Vec<_> = codes.filter_map(char::from_u32).filter(|one| !is_newer(*one)).collect();
     for some in characters.chunks(10_000) {
         let texts: Vec<_> = some.iter().map(|character| format!("a{character}")).collect();
         wrong.extend(differences(&mut connection, &texts).await);
     }
-    // Characters that only one of the two tables of Unicode knows yet.
     assert!(wrong.is_empty(), "{}: {:?}", wrong.len(), wrong);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_text_is_folded_alike() {
     let pieces = [
-        "a", "Z", "7", " ", "-", "'", "ß", "ẞ", "É", "e\u{301}", "İ", "ı", "ǅ", "ﬁ", "Ⅷ", "½", "№", "Ё", "й", "Ж",
-        "ς", "Σ", "Ώ", "لا", "إ", "\u{64E}", "ـ", "ﷺ", "\u{200C}", "\u{200D}", "\u{FE0F}", "\u{AD}", "שָׁ", "क", "्", "ि",
-        "ক", "ে", "া", "ไ", "ท", "ำ", "ย", "漢", "字", "か", "\u{3099}", "が", "ｶ", "ﾞ", "ー", "・", "한", "국", "ᄒ",
-        "ᅡ", "ᆫ", "。", "「", "😀", "👍", "🏽", "👩‍👩‍👧", "🇩🇪", "🇺", "1️⃣", "☀️", "𝕏", "𐐀", "𠀀", "\u{10FFFF}", "\u{FFFD}",
-        "ａ", "Ａ", "１", "！", "\u{3000}", "_", "\u{85}", "\u{1}", "'", "\\", ":", "*", "&",
+        "a",
+        "Z",
+        "7",
+        " ",
+        "-",
+        "'",
+        "ß",
+        "ẞ",
+        "É",
+        "e\u{301}",
+        "İ",
+        "ı",
+        "ǅ",
+        "ﬁ",
+        "Ⅷ",
+        "½",
+        "№",
+        "Ё",
+        "й",
+        "Ж",
+        "ς",
+        "Σ",
+        "Ώ",
+        "لا",
+        "إ",
+        "\u{64E}",
+        "ـ",
+        "ﷺ",
+        "\u{200C}",
+        "\u{200D}",
+        "\u{FE0F}",
+        "\u{AD}",
+        "שָׁ",
+        "क",
+        "्",
+        "ि",
+        "ক",
+        "ে",
+        "া",
+        "ไ",
+        "ท",
+        "ำ",
+        "ย",
+        "漢",
+        "字",
+        "か",
+        "\u{3099}",
+        "が",
+        "ｶ",
+        "ﾞ",
+        "ー",
+        "・",
+        "한",
+        "국",
+        "ᄒ",
+        "ᅡ",
+        "ᆫ",
+        "。",
+        "「",
+        "😀",
+        "👍",
+        "🏽",
+        "👩‍👩‍👧",
+        "🇩🇪",
+        "🇺",
+        "1️⃣",
+        "☀️",
+        "𝕏",
+        "𐐀",
+        "𠀀",
+        "\u{10FFFF}",
+        "\u{FFFD}",
+        "ａ",
+        "Ａ",
+        "１",
+        "！",
+        "\u{3000}",
+        "_",
+        "\u{85}",
+        "\u{1}",
+        "'",
+        "\\",
+        ":",
+        "*",
+        "&",
     ];
     let mut connection = connection().await;
     let mut runner = TestRunner::deterministic();
@@ -86,12 +205,46 @@ async fn long_words_and_long_texts_are_indexed() {
 #[test]
 fn any_text_is_a_query_or_has_a_flaw_and_highlights_lie_within() {
     let pieces = [
-        "a", "b", "ab", " ", "  ", "-", "--", "\"", "*", "from:", "in:", "before:2026-01-01", "after:", "has:file", "me",
-        "mentions:me", "漢", "字", "漢字", "ß", "e\u{301}", "\u{301}", "\u{200D}", "🇩🇪", "🇪", "👍🏽", "\u{202E}", ":", "\u{3000}",
-        "“", "”", "ﷺ", "\u{10FFFF}", "が", "ｶﾞ", "\u{1160}",
+        "a",
+        "b",
+        "ab",
+        " ",
+        "  ",
+        "-",
+        "--",
+        "\"",
+        "*",
+        "from:",
+        "in:",
+        "before:2026-01-01",
+        "after:",
+        "has:file",
+        "me",
+        "mentions:me",
+        "漢",
+        "字",
+        "漢字",
+        "ß",
+        "e\u{301}",
+        "\u{301}",
+        "\u{200D}",
+        "🇩🇪",
+        "🇪",
+        "👍🏽",
+        "\u{202E}",
+        ":",
+        "\u{3000}",
+        "“",
+        "”",
+        "ﷺ",
+        "\u{10FFFF}",
+        "が",
+        "ｶﾞ",
+        "\u{1160}",
     ];
     let text = || vec(select(pieces.to_vec()), 0..20).prop_map(|pieces| pieces.concat());
-    let mut runner = TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
     let any = (text(), text());
     let outcome = runner.run(&any, |(query, content)| {
         match Query::parse(&query) {

@@ -33,15 +33,8 @@ pub(crate) enum Figures {
 }
 
 impl Figures {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Sends,
-        Self::FanOut,
-        Self::History,
-        Self::ChatList,
-        Self::Latency,
-        Self::Stored,
-        Self::Search,
-    ];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Sends, Self::FanOut, Self::History, Self::ChatList, Self::Latency, Self::Stored, Self::Search];
 
     /// Measures, and puts it into the report.
     pub(crate) async fn measure(self, bench: &mut Bench, report: &mut Report) -> anyhow::Result<()> {

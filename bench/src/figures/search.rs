@@ -120,9 +120,8 @@ async fn sends(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
             taken[at].push(run.done.micros_each(run.used.rest + run.used.postgres));
         }
     }
-    let row = |name: &str, at: usize| {
-        vec![name.to_owned(), number(rates[at].median()), number(taken[at].median())]
-    };
+    let row =
+        |name: &str, at: usize| vec![name.to_owned(), number(rates[at].median()), number(taken[at].median())];
     report.tables.push(Table {
         title: "What the index of words costs a send".into(),
         note: format!("{SENDERS} senders over 100 chats; CPU of fechatter_server and PostgreSQL."),

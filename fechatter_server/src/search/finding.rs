@@ -19,7 +19,7 @@ const READ_MAX: i64 = 50_000;
 /// Messages that are read at a time.
 const STEP: i64 = 500;
 /// Messages that the index proposes at a time, and of how many of them the texts are read: a text may be long.
-const PROPOSALS: i64 = 20_000;
+const PROPOSALS: i64 = 200_000;
 const TEXTS_MIN: usize = 100;
 const TEXTS_MAX: usize = 500;
 /// In so many chats or fewer the newest are read without regard to when that was.
@@ -92,7 +92,8 @@ impl<'search> Finding<'search> {
         if self.within.chats.is_empty() {
             return Ok(self.hits);
         }
-        let lexemes: Vec<_> = self.query.terms.iter().flat_map(|term| term.tokens.lexemes(term.open)).collect();
+        let lexemes: Vec<_> =
+            self.query.terms.iter().flat_map(|term| term.tokens.lexemes(term.open)).collect();
         if lexemes.is_empty() || self.within.messages <= FEW {
             self.walk(connection, i64::MAX).await?;
             return Ok(self.hits);

@@ -55,7 +55,8 @@ impl Asked<'_> {
             hits.retain(|hit| rank(hit) < (score, last));
         }
         let has_more = cut(&mut hits, limit);
-        let next_cursor = hits.last().filter(|_| has_more).map(|last| self.cursor_after(newest, last).shown());
+        let next_cursor =
+            hits.last().filter(|_| has_more).map(|last| self.cursor_after(newest, last).shown());
         let results = self.results(connection, hits).await?;
         Ok(SearchPage { results, has_more, next_cursor })
     }
@@ -125,7 +126,8 @@ impl Asked<'_> {
         let chats: Vec<_> = found.iter().map(|(chat, _)| chat.0).collect();
         let chats = store::called(connection, self.reader, &chats).await?;
         let chats: HashMap<_, _> = chats.into_iter().map(|chat| (chat.id, ChatFacts::from(chat))).collect();
-        let mut highlights: HashMap<_, _> = hits.into_iter().map(|hit| (hit.id, hit.found.highlights)).collect();
+        let mut highlights: HashMap<_, _> =
+            hits.into_iter().map(|hit| (hit.id, hit.found.highlights)).collect();
         let results = messages.into_iter().filter_map(|message| {
             let chat = chats.get(&message.chat_id)?.clone();
             let highlights = highlights.remove(&message.id).unwrap_or_default();

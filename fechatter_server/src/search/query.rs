@@ -137,7 +137,11 @@ impl Query {
             return Ok(false);
         }
         let term = Term { tokens, open: part.open };
-        if part.minus { self.left_out.push(term) } else { self.terms.push(term) }
+        if part.minus {
+            self.left_out.push(term)
+        } else {
+            self.terms.push(term)
+        }
         Ok(true)
     }
 }

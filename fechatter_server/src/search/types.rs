@@ -64,9 +64,11 @@ impl SearchMessages {
         let query = Query::parse(&self.q)?;
         let cursor = match self.cursor.as_deref() {
             None => None,
-            Some(text) => Some(Cursor::read(text).filter(|cursor| cursor.sort() == self.sort).ok_or_else(
-                || Problem::invalid(vec![FieldError::new("cursor", "is not one of such a search")]),
-            )?),
+            Some(text) => {
+                Some(Cursor::read(text).filter(|cursor| cursor.sort() == self.sort).ok_or_else(|| {
+                    Problem::invalid(vec![FieldError::new("cursor", "is not one of such a search")])
+                })?)
+            }
         };
         Ok((query, cursor))
     }
