@@ -137,11 +137,8 @@ impl Query {
             return Ok(false);
         }
         let term = Term { tokens, open: part.open };
-        if part.minus {
-            self.left_out.push(term)
-        } else {
-            self.terms.push(term)
-        }
+        let terms = if part.minus { &mut self.left_out } else { &mut self.terms };
+        terms.push(term);
         Ok(true)
     }
 }
