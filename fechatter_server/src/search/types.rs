@@ -41,7 +41,7 @@ pub struct SearchMessages {
     /// What comes first.
     #[serde(default)]
     #[garde(skip)]
-    #[param(default = "newest")]
+    #[param(inline, default = "newest")]
     pub sort: Sort,
     /// The `next_cursor` of the page before, of the same search.
     #[serde(default)]
