@@ -1,12 +1,19 @@
 //! Searching over HTTP: the language of queries, and who finds what.
 
-use chat_core::limits::Allowance;
+use std::fmt::Write as _;
+
+use chat_core::{clock::Clock, limits::Allowance};
 use fechatter_tests::{Actor, Answer, Room, Site, actor::id_of};
 use serde_json::{Value, json};
 
 /// A path with a query, whose values are encoded byte by byte.
 pub(crate) fn path(parameters: &[(&str, &str)]) -> String {
-    let encoded = |value: &str| -> String { value.bytes().map(|byte| format!("%{byte:02X}")).collect() };
+    let encoded = |value: &str| {
+        value.bytes().fold(String::new(), |mut encoded, byte| {
+            write!(encoded, "%{byte:02X}").expect("text");
+            encoded
+        })
+    };
     let parameters: Vec<_> =
         parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     format!("/api/search?{}", parameters.join("&"))
@@ -191,7 +198,7 @@ async fn filters_narrow_the_search() {
     .fetch_one(&site.pool)
     .await
     .expect("a superuser");
-    let day = |days: i64| (chrono::Utc::now() - chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    let day = |days: i64| (Clock::system().now() - chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
     let handle = ann.get("/api/users/me").await.expect(200)["username"].as_str().expect("one").to_owned();
     for (query, expected) in [
         (format!("plan from:{handle}"), vec!["plan by ann"]),
