@@ -198,7 +198,8 @@ async fn filters_narrow_the_search() {
     .fetch_one(&site.pool)
     .await
     .expect("a superuser");
-    let day = |days: i64| (Clock::system().now() - chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    let day =
+        |days: i64| (Clock::system().now() - chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
     let handle = ann.get("/api/users/me").await.expect(200)["username"].as_str().expect("one").to_owned();
     for (query, expected) in [
         (format!("plan from:{handle}"), vec!["plan by ann"]),
