@@ -100,6 +100,8 @@ pub struct LimitSettings {
     pub enabled: bool,
     /// Messages, by person.
     pub sends: Allowance,
+    /// Searches, by person.
+    pub searches: Allowance,
     /// Other calls, by person.
     pub calls: Allowance,
     /// Calls without a good access token, by address.

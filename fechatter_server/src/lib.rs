@@ -21,6 +21,7 @@ pub mod permissions;
 mod readiness;
 pub mod routes;
 pub mod saved;
+pub mod search;
 pub mod state;
 mod text;
 pub mod users;

@@ -186,11 +186,13 @@ fn message_api() -> Api<AppState> {
 }
 
 fn other_api() -> Api<AppState> {
+    use crate::search::handlers as search;
     user_api()
         .merge(workspace_api())
         .merge(chat_api())
         .merge(file_api())
         .get("/api/mentions", mentions::handlers::list, about("The messages that mention the caller"))
+        .get("/api/search", search::search, about("Search the messages that one may read").refuses(&[404]))
         .get("/api/permissions", permissions::list, about("Who may do what"))
         .map_router(|router| router.layer(DefaultBodyLimit::max(BODY)))
 }

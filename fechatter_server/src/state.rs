@@ -8,6 +8,7 @@ use chat_core::{
     readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
 };
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -47,6 +48,8 @@ pub struct Shared {
     pub writer: Writer,
     /// Who was said to be writing a moment ago.
     pub(crate) typing: Told,
+    /// Searches that may be at work, so that they leave most connections to the rest.
+    pub(crate) searches: Semaphore,
     /// How often what may be done.
     pub limits: Limits,
     /// How much is done at a time.
@@ -100,6 +103,7 @@ impl AppState {
             log_tail,
             writer,
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
+            searches: Semaphore::new(settings.database.connections_of_searches()),
             typing: Told::default(),
             passwords: Passwords::new(auth)?,
             vault: Vault::open(&settings.files, &clock)?,

@@ -69,6 +69,7 @@ impl Scene {
             .replace("{message_id}", &self.message)
             .replace("{invite_id}", &self.invite)
             .replace("{emoji}", "👍")
+            .replace("/api/search", "/api/search?q=hello")
     }
 
     async fn ask(&self, row: &Row, who: Who) -> Answer {
@@ -247,6 +248,7 @@ fn rows() -> Vec<Row> {
         row("GET /api/files/{id}/thumbnail", members, nothing),
         row("GET /api/chats/{id}/files", members, nothing),
         row("GET /api/mentions", signed_in, nothing),
+        row("GET /api/search", signed_in, nothing),
         row("GET /api/permissions", [200; 7], nothing),
         row("POST /api/notifications/ticket", with(signed_in, 201), nothing),
         row("GET /api/notifications/events", signed_in, nothing),

@@ -63,6 +63,7 @@ begin
             may_mention_all(uuid, uuid), quote_of(uuid, uuid), people_of(uuid[]), is_hidden(uuid, bigint),
             count_thread_unread(uuid, uuid, uuid, bigint), thread_seen_by(uuid, uuid, uuid[], uuid),
             mentioned_members(uuid, text), count_mentions(uuid, uuid, bigint, bigint),
+            readable_chats(uuid), expected_matches(tsquery), search_folded(text), message_terms(text),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 
