@@ -1,6 +1,10 @@
 //! What mentions show, and to whom: nothing of a chat to who cannot read it.
 
-use super::*;
+use fechatter_tests::Room;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{QUIET, counts, edit, mentions, messages, path, try_send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mentioning_somebody_outside_tells_neither_side_anything() {
@@ -108,7 +112,7 @@ async fn a_deleted_account_and_a_purged_chat_leave_no_mentions() {
     ann.send(&chat, "@all @bob").await;
     assert_eq!(left().await, 4);
     let password = json!({ "password": "a long enough phrase" });
-    bob.request(reqwest::Method::DELETE, "/api/users/me", Some(password)).await.expect(204);
+    bob.request(Method::DELETE, "/api/users/me", Some(password)).await.expect(204);
     assert_eq!(left().await, 2);
     assert_eq!(counts(&cid, &chat).await.1, 2);
     assert_eq!(

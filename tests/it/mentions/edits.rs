@@ -1,9 +1,12 @@
 //! Edits: what they add is told once, what they take out counts no more.
 
-use super::*;
+use fechatter_tests::{Room, Stream};
+use serde_json::json;
+
+use super::{QUIET, counts, edit, mentions, path};
 
 /// What a stream told until it was quiet, by name and by the seq of the message.
-async fn told(stream: &mut fechatter_tests::Stream) -> Vec<(String, i64)> {
+async fn told(stream: &mut Stream) -> Vec<(String, i64)> {
     let events = stream.during(QUIET).await.into_iter();
     events.map(|event| (event.event, event.data["seq"].as_i64().expect("a seq"))).collect()
 }
