@@ -70,11 +70,19 @@ impl Route {
     #[must_use]
     pub fn of(event: &Event) -> Self {
         let (scope, person) = match event.kind {
-            EventKind::Message | EventKind::MessageUpdate | EventKind::MessageDelete => (chat(event), None),
+            // Who reacted hears of it as a member, or not at all.
+            EventKind::Message
+            | EventKind::MessageUpdate
+            | EventKind::MessageDelete
+            | EventKind::Reaction => (chat(event), None),
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
+<<<<<<< HEAD
             // Who reacted hears of it as a member, or not at all.
             EventKind::Reaction => (chat(event), None),
+=======
+            EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
+>>>>>>> reactions
             EventKind::ThreadUpdate => thread_update(event),
             EventKind::Mention if event.user_id.is_none() => (chat(event), None),
             EventKind::Mention | EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
