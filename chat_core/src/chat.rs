@@ -47,7 +47,8 @@ impl Role {
 pub enum NotifyLevel {
     /// Every message.
     All,
-    /// Messages that mention the person.
+    /// Messages whose `mentions` hold the person, or with `mentions_all`. The servers send everything: clients decide what
+    /// to make a sound for.
     Mentions,
     /// Nothing.
     None,

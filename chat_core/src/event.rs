@@ -78,6 +78,8 @@ pub enum EventKind {
     Saved,
     /// A thread got or lost a reply; or a person follows it, or read it up to some reply.
     ThreadUpdate,
+    /// An edit mentions a person for the first time; without a person, everybody in the chat.
+    Mention,
     /// A session was ended; internal.
     SessionRevoked,
     /// A person was suspended; internal.
@@ -102,6 +104,7 @@ impl EventKind {
             "reaction" => Self::Reaction,
             "saved" => Self::Saved,
             "thread_update" => Self::ThreadUpdate,
+            "mention" => Self::Mention,
             "session_revoked" => Self::SessionRevoked,
             "user_suspended" => Self::UserSuspended,
             "user_changed" => Self::UserChanged,
@@ -122,6 +125,7 @@ impl EventKind {
             Self::Reaction => Some("reaction"),
             Self::Saved => Some("saved"),
             Self::ThreadUpdate => Some("thread_update"),
+            Self::Mention => Some("mention"),
             Self::SessionRevoked | Self::UserSuspended | Self::UserChanged | Self::Unknown => None,
         }
     }

@@ -12,7 +12,7 @@ pub mod idempotency;
 pub mod limits;
 mod log_tail;
 pub mod members;
-mod mentions;
+pub mod mentions;
 pub mod messages;
 mod metrics;
 pub mod permissions;

@@ -16,7 +16,7 @@ use chat_core::{
 };
 use utoipa::openapi::OpenApi;
 
-use crate::{auth, chats, members, permissions, readiness, state::AppState, users};
+use crate::{auth, chats, members, mentions, permissions, readiness, state::AppState, users};
 
 /// Where the document is.
 pub const OPENAPI: &str = "/api/openapi.json";
@@ -170,6 +170,7 @@ fn other_api() -> Api<AppState> {
     user_api()
         .merge(workspace_api())
         .merge(chat_api())
+        .get("/api/mentions", mentions::handlers::list, about("The messages that mention the caller"))
         .get("/api/permissions", permissions::list, about("Who may do what"))
         .map_router(|router| router.layer(DefaultBodyLimit::max(BODY)))
 }

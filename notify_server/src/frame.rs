@@ -96,9 +96,9 @@ impl Frame {
                 let message = event.message.as_ref()?;
                 to_json(&MessageData { message_id: message.id, message })
             }
-            EventKind::Read | EventKind::Saved => to_json(&own_data(event)),
             EventKind::Reaction => to_json(&reaction_data(event)),
             EventKind::ThreadUpdate => to_json(&thread_data(event)),
+            EventKind::Read | EventKind::Saved | EventKind::Mention => to_json(&chat_facts(event)),
             _ => to_json(&update_data(event)),
         };
         Some(Self::encode(&head(Some(position), name), &data))
@@ -146,22 +146,21 @@ struct MessageData<'a> {
     message: &'a Message,
 }
 
-/// What a person did for themselves in a chat.
-fn own_data(event: &Event) -> Map<String, Value> {
+fn chat_facts(event: &Event) -> Map<String, Value> {
     let mut data = facts(event);
     data.insert("chat_id".into(), json!(event.chat_id));
     data
 }
 
 fn reaction_data(event: &Event) -> Map<String, Value> {
-    let mut data = own_data(event);
+    let mut data = chat_facts(event);
     data.insert("user_id".into(), json!(event.user_id));
     data
 }
 
-/// Like [`own_data`]; of replies, with the people in place of their ids.
+/// Like [`chat_facts`]; of replies, with the people in place of their ids.
 fn thread_data(event: &Event) -> Map<String, Value> {
-    let mut data = own_data(event);
+    let mut data = chat_facts(event);
     if let Some(participants) = data.get_mut("participants") {
         *participants = json!(event.participants);
     }

@@ -234,6 +234,7 @@ fn rows() -> Vec<Row> {
         row("POST /api/chats/{id}/typing", with(members, 204), nothing),
         row("PUT /api/chats/{id}/read", members, |_, _| json!({ "seq": 1 })),
         row("PUT /api/chats/{id}/unread", members, |scene, _| json!({ "message_id": scene.message })),
+        row("GET /api/mentions", signed_in, nothing),
         row("GET /api/permissions", [200; 7], nothing),
         row("POST /api/notifications/ticket", with(signed_in, 201), nothing),
         row("GET /api/notifications/events", signed_in, nothing),

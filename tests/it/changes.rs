@@ -226,7 +226,8 @@ async fn deleted_content_is_gone_from_every_table_and_replay() {
     edit(&bob, &path, "the other s3cret plan").await.expect(200);
     edit(&bob, &path, "the last s3cret plan").await.expect(200);
     let reply = json!({ "content": "what plan?", "reply_to": sent["id"] });
-    let reply = ann.post(&format!("/api/chats/{chat}/messages"), reply).await.expect(201);
+    let mut reply = ann.post(&format!("/api/chats/{chat}/messages"), reply).await.expect(201);
+    assert_eq!(reply["quote"]["content"], "the last s3cret plan");
     let found = tables_with(&site.pool, "s3cret").await;
     assert_eq!(found.len(), 2, "a message and its past: {found:?}");
     bob.delete(&path).await.expect(204);
@@ -246,6 +247,8 @@ async fn deleted_content_is_gone_from_every_table_and_replay() {
     assert_eq!(ann.get(&format!("{path}/edits")).await.expect(200)["edits"], json!([]));
     let history = ann.get(&format!("/api/chats/{chat}/messages")).await.expect(200);
     assert!(!history.to_string().contains("s3cret"), "{history}");
+    reply["quote"]["content"] = Value::Null;
+    reply["quote"]["deleted_at"] = tombstone["deleted_at"].clone();
     assert_eq!(history["messages"], json!([reply, tombstone]));
 
     // From the ring, and from the table on an instance that was not there.
@@ -287,7 +290,7 @@ async fn marking_as_unread_is_the_way_back() {
     bob.put(&read, json!({ "seq": 4 })).await.expect(200);
     let (mut bobs, mut anns) = (bob.stream(None).await, ann.stream(None).await);
     let state = bob.put(&unread, json!({ "message_id": sent[1]["id"] })).await.expect(200);
-    assert_eq!(state, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 2 }));
+    assert_eq!(state, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 2, "mention_count": 0 }));
     assert_eq!(bobs.expect("read").await.data, state);
     assert_eq!(bob.chat_in_list(&chat).await["unread_count"], 2);
     // Again changes nothing and says nothing.

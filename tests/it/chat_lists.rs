@@ -43,6 +43,9 @@ async fn a_kept_list_follows_every_change_on_every_server() {
     let message = format!("/api/chats/{group}/messages/{}", id_of(&message));
     ann.patch(&message, json!({ "content": "uno", "expected_version": 1 })).await.expect(200);
     expect_true(&bob, &bob_there, "an edit").await;
+    ann.patch(&message, json!({ "content": "@bob, uno" })).await.expect(200);
+    expect_true(&bob, &bob_there, "a mention").await;
+    assert_eq!(bob_there.chat_in_list(&group).await["mention_count"], 1);
     bob.put(&format!("/api/chats/{group}/read"), json!({ "seq": 1 })).await.expect(200);
     expect_true(&bob, &bob_there, "reading").await;
     ann.delete(&message).await.expect(204);

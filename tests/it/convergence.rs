@@ -106,6 +106,7 @@ impl Client {
                 let chat = self.chats.get_mut(text(data, "chat_id")).expect("a known chat");
                 chat["last_read_seq"] = data["last_read_seq"].clone();
                 chat["unread_count"] = data["unread_count"].clone();
+                chat["mention_count"] = data["mention_count"].clone();
             }
             "reaction" => self.apply_reaction(data),
             "saved" if data["type"] == "added" => {
@@ -115,6 +116,8 @@ impl Client {
             }
             "saved" => self.saved.retain(|saved| saved["id"] != data["id"]),
             "thread_update" => self.apply_thread_update(data),
+            // The message's own event has told what changed.
+            "mention" => {}
             "chat_update" => self.apply_chat_update(data).await,
             "workspace_update" => self.apply_workspace_update(data).await,
             other => panic!("{other} is not an event to apply"),
@@ -168,7 +171,15 @@ impl Client {
             message["seq"].as_i64() > chat["last_read_seq"].as_i64()
                 && message["sender"]["id"] != json!(self.me.id)
         };
+        let mentioned = |message: &&Value| {
+            let mentions = message["mentions"].as_array().expect("a list");
+            // Everybody means who was there.
+            let everybody =
+                message["mentions_all"] == true && message["seq"].as_i64() > chat["joined_seq"].as_i64();
+            everybody || mentions.contains(&json!(self.me.id))
+        };
         let count = messages.iter().filter(alive).filter(unread).count();
+        let mentions = messages.iter().filter(alive).filter(unread).filter(mentioned).count();
         let last = messages.iter().find(alive).map(|last| {
             json!({
                 "id": last["id"], "content": last["content"], "created_at": last["created_at"],
@@ -176,6 +187,7 @@ impl Client {
             })
         });
         chat["unread_count"] = json!(count);
+        chat["mention_count"] = json!(mentions);
         chat["last_message"] = json!(last);
     }
 
@@ -497,6 +509,21 @@ async fn every_event_leads_from_the_old_state_to_the_new_one() {
 
     threads(&ann, &bob, &chat, &mut bobs).await;
     quotes(&ann, &bob, &chat, &mut bobs).await;
+    let named = id_of(&ann.send(&chat, "@bob, look").await);
+    bobs.follows("message", "").await;
+    let message = format!("{path}/messages/{named}");
+    for content in ["never mind", "@bob, look again", "@all: look", "nothing"] {
+        ann.patch(&message, json!({ "content": content })).await.expect(200);
+        bobs.follows("message_update", "").await;
+    }
+    ann.patch(&message, json!({ "content": "@all" })).await.expect(200);
+    bobs.follows("message_update", "").await;
+    bob.put(&format!("{path}/read"), json!({ "message_id": named })).await.expect(200);
+    bobs.follows("read", "").await;
+    bob.put(&format!("{path}/unread"), json!({ "message_id": first["id"] })).await.expect(200);
+    bobs.follows("read", "").await;
+    ann.delete(&message).await.expect(204);
+    bobs.follows("message_delete", "").await;
 
     bob.patch(&format!("{members}/me"), json!({ "notify_level": "Mentions" })).await.expect(200);
     bobs.follows("chat_update", "settings_changed").await;

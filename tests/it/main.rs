@@ -21,6 +21,7 @@ mod idempotency;
 mod identity;
 mod keys;
 mod limits;
+mod mentions;
 mod messages;
 mod metrics;
 mod migrating;

@@ -126,7 +126,7 @@ async fn unread_counts_what_others_wrote_after_the_cursor() {
     assert_eq!((unread(&ann).await, unread(&bob).await), (0, 2));
     let path = format!("/api/chats/{chat}/read");
     let read = bob.put(&path, json!({ "message_id": first["id"] })).await.expect(200);
-    assert_eq!(read, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 1 }));
+    assert_eq!(read, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 1, "mention_count": 0 }));
     assert_eq!(unread(&bob).await, 1);
     // It never moves back, and not past the end.
     bob.put(&path, json!({ "seq": 1000 })).await.expect(200);

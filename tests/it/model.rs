@@ -47,6 +47,8 @@ struct Said {
     /// The root of the thread that it stands in.
     thread: Option<String>,
     in_chat: bool,
+    /// Ids, in order; everybody is `*`.
+    mentions: Vec<String>,
 }
 
 impl Said {
@@ -61,6 +63,7 @@ impl Said {
             reactions: counts(&message["reactions"]),
             thread: text(&message["thread_root"]),
             in_chat: message["in_chat"] == true,
+            mentions: mentions(message),
         }
     }
 
@@ -87,6 +90,7 @@ impl Said {
             content: None,
             version: 0,
             reactions: Vec::new(),
+            mentions: Vec::new(),
             thread: Some(nothing()),
             in_chat: false,
         }
@@ -102,9 +106,17 @@ impl Said {
     }
 }
 
+fn mentions(message: &Value) -> Vec<String> {
+    let people = message["mentions"].as_array().expect("mentions").iter();
+    let people = people.map(|id| id.as_str().expect("an id").to_owned());
+    people.chain((message["mentions_all"] == true).then(|| "*".to_owned())).collect()
+}
+
 /// A chat as one person has it.
 #[derive(Clone, Debug, PartialEq)]
 struct Own {
+    /// The last seq before they joined.
+    joined: usize,
     last_read: usize,
     /// In the order of their seqs, from 1.
     messages: Vec<Said>,
@@ -124,6 +136,7 @@ struct ShownThread {
 #[derive(Debug, PartialEq)]
 struct Shown {
     unread: usize,
+    mentions: usize,
     last_read: usize,
     last_seq: usize,
     last_message: Option<(String, String)>,
@@ -131,11 +144,18 @@ struct Shown {
 
 impl Own {
     fn shown(&self, me: &str) -> Shown {
-        let unread = self.messages[self.last_read..].iter();
-        let unread = unread.filter(|said| said.counts() && said.in_chat && said.sender != me);
+        let unread = |said: &&Said| said.counts() && said.in_chat && said.sender != me;
+        let count = self.messages[self.last_read..].iter().filter(unread).count();
+        // Everybody means who was there.
+        let since_joined = |place: usize| place >= self.joined;
+        let mentioned = self.messages.iter().enumerate().skip(self.last_read).filter(|(place, said)| {
+            let everybody = said.mentions.iter().any(|name| name == "*") && since_joined(*place);
+            unread(said) && (everybody || said.mentions.iter().any(|name| name == me))
+        });
         let last = self.messages.iter().rev().find(|said| said.counts() && said.in_chat);
         Shown {
-            unread: unread.count().min(1000),
+            unread: count.min(1000),
+            mentions: mentioned.count().min(1000),
             last_read: self.last_read,
             last_seq: self.messages.len(),
             last_message: last.and_then(|said| Some((said.id.clone(), said.content.clone()?))),
@@ -181,6 +201,8 @@ struct Chat {
     reacted: BTreeSet<(usize, usize, &'static str)>,
     /// By the root and the person.
     follows: BTreeMap<(String, usize), Follow>,
+    /// The last seq before each of its people joined.
+    joined: BTreeMap<usize, usize>,
 }
 
 impl Chat {
@@ -189,7 +211,7 @@ impl Chat {
         let messages = self.messages.iter().cloned().map(Said::known).collect();
         let own = self.follows.iter().filter(|((_, who), follow)| *who == person && follow.following);
         let threads = own.map(|((root, _), follow)| (root.clone(), follow.last_read)).collect();
-        Some(Own { last_read, messages, threads })
+        Some(Own { joined: self.joined[&person], last_read, messages, threads })
     }
 
     /// What a message means for its thread, if it stands in one: the author of the root follows unless they will not.
@@ -211,6 +233,37 @@ impl Chat {
             self.messages[message].count(emoji, count, adds && count == 1);
         }
     }
+
+    /// Whom a text mentions, as [`Said`] has it.
+    fn named(&self, content: &str, people: &[Actor]) -> Vec<String> {
+        match handle(content) {
+            None => Vec::new(),
+            Some("all") => vec!["*".to_owned()],
+            Some(name) => {
+                let members = self.read.keys().map(|person| &people[*person]);
+                members.filter(|person| person.name == name).map(|person| person.id.clone()).collect()
+            }
+        }
+    }
+}
+
+/// Who are in the workspace.
+const NAMES: [&str; 4] = ["ann", "bob", "cid", "dan"];
+
+/// What is said in a step: some of it mentions somebody.
+fn text(number: usize) -> String {
+    let name = NAMES[number / 15 % 4];
+    match number / 3 % 5 {
+        0 => format!("@all {number}"),
+        1 | 2 => format!("@{name} {number}"),
+        3 => format!("`@{name}` {number}"),
+        _ => format!("{number}"),
+    }
+}
+
+/// The handle that a [`text`] mentions.
+fn handle(content: &str) -> Option<&str> {
+    content.strip_prefix('@')?.split(' ').next()
 }
 
 /// What a client makes of its stream.
@@ -235,7 +288,8 @@ impl Client {
                 }
             }
         }
-        Own { last_read: number(&entry["last_read_seq"]), messages, threads: BTreeMap::new() }
+        let (joined, last_read) = (number(&entry["joined_seq"]), number(&entry["last_read_seq"]));
+        Own { joined, last_read, messages, threads: BTreeMap::new() }
     }
 
     async fn load_history(&self, chat: &str) -> Vec<Value> {
@@ -265,7 +319,7 @@ impl Client {
             ("chat_update", Some("member_removed")) if data["user_id"] == me => {
                 self.chats.remove(&chat).expect("a chat to leave");
             }
-            ("chat_update" | "ping", _) => {}
+            ("chat_update" | "mention" | "ping", _) => {}
             ("message", _) => {
                 let own = self.chats.get_mut(&chat).expect("a chat of one's own");
                 let (seq, said) = (number(&data["seq"]), Said::read(data));
@@ -318,7 +372,9 @@ impl Client {
             ("read", _) => {
                 let own = self.chats.get_mut(&chat).expect("a chat of one's own");
                 own.last_read = number(&data["last_read_seq"]);
-                assert_eq!(own.shown(&me).unread, number(&data["unread_count"]), "{event:?}");
+                let shown = own.shown(&me);
+                let told = (number(&data["unread_count"]), number(&data["mention_count"]));
+                assert_eq!((shown.unread, shown.mentions), told, "{event:?}");
             }
             _ => panic!("not expected: {event:?}"),
         }
@@ -329,6 +385,7 @@ impl Client {
         let list = self.actor.get("/api/chats").await.expect(200);
         let shown = |entry: &Value| Shown {
             unread: number(&entry["unread_count"]),
+            mentions: number(&entry["mention_count"]),
             last_read: number(&entry["last_read_seq"]),
             last_seq: number(&entry["last_seq"]),
             last_message: entry["last_message"]["content"]
@@ -427,6 +484,7 @@ impl World {
     /// Asks for it, foretells the answer, and does the same to the model.
     async fn act(&mut self, step: Step, number: usize) {
         let Step { what, person, .. } = step;
+        let people: Vec<_> = self.clients.iter().map(|client| client.actor.clone()).collect();
         let (chat, actor) = (&mut self.chats[step.chat], &self.clients[person].actor);
         let member = chat.read.contains_key(&person);
         let path = format!("/api/chats/{}", chat.id);
@@ -439,11 +497,13 @@ impl World {
         let expect = Answer::expect;
         match what {
             What::Send => {
-                let body = json!({ "content": format!("{number}") });
+                let body = json!({ "content": text(number) });
                 let answer = actor.post(&format!("{path}/messages"), body).await;
                 let sent = expect(answer, if member { 201 } else { 403 });
                 if member {
-                    chat.messages.push(Said::read(&sent));
+                    let said = Said::read(&sent);
+                    assert_eq!(said.mentions, chat.named(&text(number), &people), "{sent}");
+                    chat.messages.push(said);
                     chat.read.insert(person, chat.messages.len());
                 }
             }
@@ -453,7 +513,7 @@ impl World {
                     .as_ref()
                     .and_then(|said| said.content.clone())
                     .filter(|_| number.is_multiple_of(3));
-                let content = present.clone().unwrap_or_else(|| format!("edited {number}"));
+                let content = present.clone().unwrap_or_else(|| text(number));
                 let answer = actor.patch(&message_path, json!({ "content": content })).await;
                 let status = if !(member && own) {
                     403
@@ -464,7 +524,12 @@ impl World {
                 };
                 expect(answer, status);
                 if status == 200 && present.is_none() {
+                    let named = chat.named(&content, &people);
                     let said = &mut chat.messages[step.message];
+                    // The same handle means whom it meant.
+                    if said.content.as_deref().and_then(handle) != handle(&content) {
+                        said.mentions = named;
+                    }
                     said.content = Some(content);
                     said.version += 1;
                 }
@@ -475,6 +540,7 @@ impl World {
                 if may {
                     chat.messages[step.message].content = None;
                     chat.messages[step.message].reactions.clear();
+                    chat.messages[step.message].mentions.clear();
                     chat.reacted.retain(|(message, ..)| *message != step.message);
                 }
             }
@@ -507,6 +573,7 @@ impl World {
                 expect(actor.act(&format!("{path}/join")).await, 200);
                 if !member {
                     chat.read.insert(person, chat.messages.len());
+                    chat.joined.insert(person, chat.messages.len());
                     chat.messages.push(note(actor, &path).await);
                 }
             }
@@ -633,7 +700,7 @@ async fn note(actor: &Actor, path: &str) -> Said {
 
 async fn world(site: &Site, seed: u64) -> World {
     let mut people = Vec::new();
-    for name in ["ann", "bob", "cid", "dan"] {
+    for name in NAMES {
         people.push(site.sign_up(name).await);
     }
     let workspace = people[OWNER].make_workspace("Acme").await;
@@ -643,11 +710,12 @@ async fn world(site: &Site, seed: u64) -> World {
     let mut chats = Vec::new();
     for _ in 0..2 {
         let id = people[OWNER].make_chat(&workspace, "PublicChannel", &[&people[1]]).await;
-        let read = [(OWNER, 0), (1, 0)].into();
+        let both = BTreeMap::from([(OWNER, 0), (1, 0)]);
         chats.push(Chat {
             id,
             messages: Vec::new(),
-            read,
+            read: both.clone(),
+            joined: both,
             reacted: BTreeSet::new(),
             follows: BTreeMap::new(),
         });

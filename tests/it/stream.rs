@@ -103,7 +103,10 @@ async fn reading_is_told_to_ones_own_connections_only() {
     let (mut bobs, mut anns) = (bob.stream(None).await, ann.stream(None).await);
     bob.put(&format!("/api/chats/{chat}/read"), json!({ "seq": 1 })).await.expect(200);
     let read = bobs.expect("read").await;
-    assert_eq!(read.data, json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 1 }));
+    assert_eq!(
+        read.data,
+        json!({ "chat_id": chat, "last_read_seq": 1, "unread_count": 1, "mention_count": 0 })
+    );
     assert_eq!(anns.during(QUIET).await, []);
     // Sending moves the cursor without a word: the message says it.
     bob.send(&chat, "3").await;

@@ -115,6 +115,8 @@ pub(super) async fn orphans(connection: &mut PgConnection) -> sqlx::Result<i64> 
             + (select count(*) from messages m left join users u on u.id = m.sender_id where u.id is null)
             + (select count(*) from message_edits e
                 left join messages m on m.chat_id = e.chat_id and m.id = e.message_id where m.id is null)
+            + (select count(*) from mentions k
+                left join messages m on m.chat_id = k.chat_id and m.id = k.message_id where m.id is null)
             + (select count(*) from chats c left join workspaces w on w.id = c.workspace_id where w.id is null)
             + (select count(*) from chat_members m
                 left join chats c on c.id = m.chat_id and c.workspace_id = m.workspace_id where c.id is null)

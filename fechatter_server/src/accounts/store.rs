@@ -21,6 +21,7 @@ use crate::{
     },
     config::AuthSettings,
     error::Error,
+    mentions,
     workspaces::people,
 };
 
@@ -246,6 +247,7 @@ async fn forget_traces(connection: &mut PgConnection, user: UserId) -> sqlx::Res
         .execute(&mut *connection)
         .await?;
     sqlx::query!("delete from saved_messages where user_id = $1", user.0).execute(&mut *connection).await?;
-    sqlx::query!("delete from idempotency_keys where user_id = $1", user.0).execute(connection).await?;
+    sqlx::query!("delete from idempotency_keys where user_id = $1", user.0).execute(&mut *connection).await?;
+    mentions::store::forget(connection, user).await?;
     Ok(())
 }

@@ -25,6 +25,8 @@ pub(crate) const TOKEN_TEXT_MAX: usize = 128;
 /// The lengths of a username.
 const USERNAME_MIN: usize = 3;
 const USERNAME_MAX: usize = 32;
+/// Nobody's username: `@all` mentions everybody.
+const EVERYBODY: &str = "all";
 /// How many usernames are tried where one is derived.
 const USERNAME_TRIES: u32 = 8;
 
@@ -98,6 +100,9 @@ pub(crate) fn handle<C>(text: &str, _: &C) -> garde::Result {
     if !(USERNAME_MIN..=USERNAME_MAX).contains(&text.len()) || !text.chars().all(in_handle) {
         return Err(garde::Error::new("must be 3 to 32 of a-z, 0-9, dot, underscore and hyphen"));
     }
+    if text == EVERYBODY {
+        return Err(garde::Error::new("stands for everybody"));
+    }
     Ok(())
 }
 
@@ -145,7 +150,7 @@ impl Username {
         let (name, _) = email.rsplit_once('@').unwrap_or((email, ""));
         let kept = name.chars().map(|character| character.to_ascii_lowercase()).filter(|c| in_handle(*c));
         let mut username: String = kept.take(USERNAME_MAX).collect();
-        if username.len() < USERNAME_MIN {
+        if username.len() < USERNAME_MIN || username == EVERYBODY {
             username.push_str("user");
         }
         Self::Derived(username)
@@ -272,6 +277,7 @@ mod tests {
         assert_eq!(derived("Anna.Smith@example.com"), "anna.smith");
         assert_eq!(derived("anna+chat@example.com"), "annachat");
         assert_eq!(derived("a@example.com"), "auser");
+        assert_eq!(derived("ALL@example.com"), "alluser");
         assert_eq!(derived("+@example.com"), "user");
         assert_eq!(derived("été@example.com"), "tuser");
         assert_eq!(derived(&format!("{}@example.com", "x".repeat(64))), "x".repeat(32));
@@ -290,7 +296,7 @@ mod tests {
 
     #[test]
     fn usernames_are_checked() {
-        for name in ["ab", "Anna", "anna smith", "ann@", "äöü", &"x".repeat(33)] {
+        for name in ["ab", "all", "Anna", "anna smith", "ann@", "äöü", &"x".repeat(33)] {
             assert!(handle(name, &()).is_err(), "{name}");
         }
         for name in ["abc", "a.b-c_9", &"x".repeat(32)] {

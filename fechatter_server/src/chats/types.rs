@@ -154,8 +154,12 @@ pub struct ChatView {
     pub last_message: Option<LastMessage>,
     /// Messages by others that the caller has not read, exact to 999; 1000 stands for more.
     pub unread_count: i64,
+    /// Those of them that mention the caller, or everybody while the caller was there; 1000 stands for more than 999.
+    pub mention_count: i64,
     /// Everything up to this seq is read; null for who is not in it.
     pub last_read_seq: Option<i64>,
+    /// The last seq before the caller joined, from which on `@all` means the caller as well; null for who is not in it.
+    pub joined_seq: Option<i64>,
     /// What the caller is notified of; null for who is not in it.
     pub notify_level: Option<NotifyLevel>,
     /// Whether it is out of the caller's list until its next message; `Single` chats only.

@@ -51,11 +51,17 @@ impl Target {
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
             // No list shows them; that the chat has gone on, a reply's own event tells.
+<<<<<<< HEAD
+            EventKind::Reaction | EventKind::Saved | EventKind::ThreadUpdate => Self::Nothing,
+            // What it changed, the event of the edit has told.
+            EventKind::Mention | EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
+=======
             EventKind::Reaction
             | EventKind::Saved
             | EventKind::ThreadUpdate
             | EventKind::SessionRevoked
             | EventKind::UserSuspended => Self::Nothing,
+>>>>>>> reactions
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }
     }

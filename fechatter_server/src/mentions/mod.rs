@@ -1,5 +1,8 @@
-//! Mentions: whom a message names.
+//! Mentions: whom a message names, and who is told of it.
 
+pub mod handlers;
+pub(crate) mod store;
 mod text;
+pub mod types;
 
 pub(crate) use self::text::{Mentioned, mentioned};

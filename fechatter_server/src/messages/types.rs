@@ -232,6 +232,8 @@ pub struct ReadState {
     pub last_read_seq: i64,
     /// What others wrote after it and nobody deleted, exact to 999; 1000 stands for more.
     pub unread_count: i64,
+    /// Those of them that mention the reader, or everybody while the reader was there; 1000 stands for more than 999.
+    pub mention_count: i64,
 }
 
 /// A message that was sent, now or by an earlier request with the same key.

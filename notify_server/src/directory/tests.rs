@@ -144,6 +144,17 @@ fn how_somebody_keeps_a_chat_is_theirs_alone() {
 }
 
 #[test]
+fn a_mention_reaches_the_person_or_everybody_in_the_chat() {
+    let World { mut directory, chat, member, colleague, .. } = world();
+    let mention = |user_id| Event { chat_id: Some(chat), user_id, ..event(1, EventKind::Mention) };
+    assert_eq!(deliver(&mut directory, &mention(Some(member))), [member].into());
+    assert_eq!(deliver(&mut directory, &mention(None)), [member].into());
+    directory.apply(&Change::JoinedChat(chat, colleague));
+    assert_eq!(deliver(&mut directory, &mention(Some(member))), [member].into());
+    assert_eq!(deliver(&mut directory, &mention(None)), [member, colleague].into());
+}
+
+#[test]
 fn changes_of_a_workspace_reach_its_people_and_the_person_concerned() {
     let World { mut directory, workspace, member, colleague, stranger, .. } = world();
     let everybody: HashSet<_> = [member, colleague, stranger].into();

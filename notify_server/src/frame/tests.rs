@@ -92,6 +92,14 @@ fn a_thread_shows_people_in_place_of_their_ids() {
 }
 
 #[test]
+fn a_mention_names_the_message() {
+    let (chat, message) = (ChatId::new(), MessageId::new());
+    let data = json!({ "message_id": message, "seq": 4 });
+    let mention = Event { chat_id: Some(chat), data, ..event(9, EventKind::Mention) };
+    assert_eq!(encoded(&mention).1, json!({ "chat_id": chat, "message_id": message, "seq": 4 }));
+}
+
+#[test]
 fn what_is_internal_or_gone_has_no_frame() {
     let mut purged = message_event(1, EventKind::Message, ChatId::new(), MessageId::new(), None);
     purged.message = None;

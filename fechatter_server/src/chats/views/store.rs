@@ -25,9 +25,11 @@ struct Row {
     workspace_id: WorkspaceId,
     role: Option<Role>,
     last_read_seq: Option<i64>,
+    joined_seq: Option<i64>,
     notify_level: Option<NotifyLevel>,
     hidden: bool,
     unread_count: i64,
+    mention_count: i64,
     last_seq: i64,
     created_by: UserId,
     created_at: DateTime<Utc>,
@@ -77,7 +79,9 @@ impl From<Row> for ChatView {
             workspace_id: row.workspace_id,
             role: row.role,
             unread_count: row.unread_count,
+            mention_count: row.mention_count,
             last_read_seq: row.last_read_seq,
+            joined_seq: row.joined_seq,
             notify_level: row.notify_level,
             hidden: row.hidden,
             last_seq: row.last_seq,
@@ -97,8 +101,10 @@ macro_rules! chats {
             r#"
             select c.id as "id: ChatId", c.description, c.chat_type as "chat_type: ChatType",
                 c.workspace_id as "workspace_id: WorkspaceId", cm.role as "role?: Role",
-                cm.last_read_seq as "last_read_seq?", cm.notify_level as "notify_level?: NotifyLevel",
-                case when cm.hidden_seq is null then false else is_hidden(c.id, cm.hidden_seq) end as "hidden!", c.last_seq, c.created_by as "created_by: UserId",
+                cm.last_read_seq as "last_read_seq?", cm.joined_seq as "joined_seq?",
+                cm.notify_level as "notify_level?: NotifyLevel",
+                case when cm.hidden_seq is null then false else is_hidden(c.id, cm.hidden_seq) end as "hidden!", c.last_seq,
+                c.created_by as "created_by: UserId",
                 c.created_at, c.updated_at, c.archived_at,
                 coalesce(c.name, peer.full_name, (
                     select string_agg(p.full_name, ', ' order by p.full_name) from (
@@ -108,6 +114,15 @@ macro_rules! chats {
                 ), '') as "name!",
                 case when c.last_seq > cm.last_read_seq then count_unread(c.id, $1, cm.last_read_seq)
                     else 0 end as "unread_count!",
+                case when c.last_seq > cm.last_read_seq and (
+                    exists (
+                        select from mentions k where k.user_id = $1 and k.chat_id = c.id
+                            and k.seq > cm.last_read_seq and k.present and k.in_chat
+                    ) or exists (
+                        select from mentions k where k.user_id is null and k.chat_id = c.id
+                            and k.seq > cm.last_read_seq and k.present and k.in_chat
+                    )
+                ) then count_mentions(c.id, $1, cm.last_read_seq, cm.joined_seq) else 0 end as "mention_count!",
                 peer.id as "peer_id?: UserId", peer.full_name as "peer_name?",
                 peer.username as "peer_username?", peer.avatar_url as "peer_avatar_url?",
                 lm.id as "message_id?: MessageId", lm.content as "message_content?",
@@ -167,6 +182,17 @@ pub(crate) async fn view<R: ChatRight>(
     permit: &ChatPermit<R>,
 ) -> Result<ChatView, Error> {
     one(connection, permit.chat_id(), permit.user_id()).await
+}
+
+/// Chats of which the caller knows already, as they see them.
+pub(crate) async fn known(
+    connection: &mut PgConnection,
+    caller: Caller,
+    chats: &[ChatId],
+) -> sqlx::Result<Vec<ChatView>> {
+    let ids: Vec<Uuid> = chats.iter().map(|id| id.0).collect();
+    let rows = chats!("and c.id = any ($2)", caller.user_id().0, &ids).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(ChatView::from).collect())
 }
 
 /// A chat, as this person sees it.

@@ -15,6 +15,7 @@ use super::types::{Edit, EditMessage, EditPage, ListEdits};
 use crate::{
     access::{self, ChatPermit, DeleteMessage, ReadChat},
     error::{Conflict, Error},
+    mentions::{self, mentioned},
     messages::{store::one, views::store as views},
 };
 
@@ -43,17 +44,7 @@ pub(super) async fn edit(
     if present.content.as_ref() == Some(&change.content) {
         return shown(&mut tx, permit, present).await;
     }
-    sqlx::query!(
-        "update messages
-         set content = $4, version = version + 1, edited_at = clock_timestamp(), updated_at = clock_timestamp()
-         where chat_id = $1 and id = $2 and sender_id = $3 and kind = 'User' and deleted_at is null",
-        chat_id.0,
-        id.0,
-        author.0,
-        change.content,
-    )
-    .execute(&mut *tx)
-    .await?;
+    rewrite(&mut tx, permit, &present, &change.content).await?;
     let message = one(&mut tx, chat_id, id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let message = shown(&mut tx, permit, message).await?;
     tx.commit().await?;
@@ -68,6 +59,37 @@ async fn shown(
 ) -> Result<Message, Error> {
     views::complete(connection, permit.user_id(), slice::from_mut(&mut message)).await?;
     Ok(message)
+}
+
+/// Writes another text, and whom it mentions: the same handles mean whom they meant before, whoever bears them now.
+async fn rewrite(
+    connection: &mut PgConnection,
+    permit: &ChatPermit<access::EditMessage>,
+    present: &Message,
+    content: &str,
+) -> Result<(), Error> {
+    let (chat_id, author) = (permit.chat_id(), permit.user_id());
+    let named = mentioned(content);
+    let same = present.content.as_deref().is_some_and(|content| mentioned(content) == named);
+    if named.all && !present.mentions_all {
+        mentions::store::demand_all(connection, chat_id, author).await?;
+    }
+    sqlx::query!(
+        "update messages
+         set content = $4, version = version + 1, edited_at = clock_timestamp(), updated_at = clock_timestamp(),
+            mentions = case when $5 then mentions else mentioned_members($1, $6) end, mentions_all = $7
+         where chat_id = $1 and id = $2 and sender_id = $3 and kind = 'User' and deleted_at is null",
+        chat_id.0,
+        present.id.0,
+        author.0,
+        content,
+        same,
+        named.listed(),
+        named.all,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Leaves a tombstone in the message's place: its seq stays, its content is gone.

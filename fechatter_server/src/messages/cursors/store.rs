@@ -75,7 +75,8 @@ async fn read_state(connection: &mut PgConnection, permit: &ChatPermit<SendTo>) 
         ReadState,
         r#"
         select chat_id as "chat_id: ChatId", last_read_seq,
-            count_unread(chat_id, user_id, last_read_seq) as "unread_count!"
+            count_unread(chat_id, user_id, last_read_seq) as "unread_count!",
+            count_mentions(chat_id, user_id, last_read_seq, joined_seq) as "mention_count!"
         from chat_members where chat_id = $1 and user_id = $2
         "#,
         permit.chat_id().0,

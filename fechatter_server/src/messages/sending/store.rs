@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     access::{ChatClaim, ChatPermit, ChatRight, SendTo},
     error::{Conflict, Error},
-    mentions::{Mentioned, mentioned},
+    mentions::{self, Mentioned, mentioned},
     messages::{
         store::{one, sent_as},
         types::SendMessage,
@@ -69,7 +69,7 @@ pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Writt
     let threads: Vec<Option<Uuid>> =
         drafts.iter().map(|draft| draft.body.thread_root.map(|id| id.0)).collect();
     let in_chats: Vec<bool> = drafts.iter().map(|draft| draft.body.in_chat()).collect();
-    let handles: Vec<Option<String>> = drafts.iter().map(|draft| listed(&draft.mentioned.handles)).collect();
+    let handles: Vec<Option<String>> = drafts.iter().map(|draft| draft.mentioned.listed()).collect();
     let everybody: Vec<bool> = drafts.iter().map(|draft| draft.mentioned.all).collect();
     let files: Vec<Option<String>> = drafts.iter().map(|draft| listed(&draft.body.file_ids)).collect();
     let rows = sqlx::query!(
@@ -157,8 +157,8 @@ pub(super) async fn why_not_written(
         let root = one(&mut connection, claim.chat_id(), thread_root).await?;
         refuse_as_root(root.as_ref())?;
     }
-    if mentioned(&draft.content).all && !may_mention_all(&mut connection, claim).await? {
-        return Err(Error::MentionAllForbidden);
+    if mentioned(&draft.content).all {
+        mentions::store::demand_all(&mut connection, claim.chat_id(), claim.user_id()).await?;
     }
     if !draft.file_ids.is_empty() && !files_fit(&mut connection, claim, draft).await? {
         return Err(Error::Invalid {
@@ -179,12 +179,6 @@ fn refuse_as_root(message: Option<&Message>) -> Result<(), Error> {
         Some(root) if root.deleted_at.is_some() => Err(Error::Conflict(Conflict::MessageDeleted)),
         Some(_) => Ok(()),
     }
-}
-
-async fn may_mention_all(connection: &mut PgConnection, claim: &ChatClaim<SendTo>) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"select may_mention_all($1, $2) as "may!""#, claim.chat_id().0, claim.user_id().0)
-        .fetch_one(connection)
-        .await
 }
 
 /// Whether the draft's files are its sender's to send to the chat.
