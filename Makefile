@@ -6,7 +6,7 @@ CARGO ?= cargo
 OFFLINE := SQLX_OFFLINE=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos rolling-restart check fmt prepare openapi permissions settings sbom unused supply-chain-tools fuzz security-tests disk-full bench bench-quick deny tools postgres
+.PHONY: help run test files-test s3-server chaos rolling-restart check fmt prepare openapi permissions settings sbom unused supply-chain-tools fuzz security-tests disk-full bench bench-quick deny tools postgres
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -14,9 +14,13 @@ help: ## print this list
 run: tools postgres ## build, then start everything on http://localhost:6688
 	@$(OFFLINE) $(CARGO) run --release -p fechatter -- up
 
-test: tools postgres ## all tests, on a private PostgreSQL of their own
+test: tools postgres s3-server ## all tests, on a private PostgreSQL of their own
 	$(OFFLINE) $(CARGO) build --workspace --all-targets # some tests start the programs
 	$(OFFLINE) $(CARGO) test --workspace
+
+files-test: tools postgres ## a file of a gigabyte in and out, and what memory the server takes for it
+	$(OFFLINE) $(CARGO) build --workspace --all-targets
+	$(OFFLINE) $(CARGO) test -p fechatter_tests --test it -- --ignored --exact --nocapture files::large::a_gigabyte
 
 chaos: tools postgres ## break everything for CHAOS_SECONDS (480, at most 600); CHAOS_SEED repeats a choice of faults
 	$(OFFLINE) $(CARGO) build --workspace --all-targets
@@ -97,3 +101,6 @@ tools:
 
 postgres:
 	@scripts/get-postgres.sh
+
+s3-server:
+	@scripts/get-s3-server.sh

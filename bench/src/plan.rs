@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) open_loop: Duration,
     /// Messages in each of the chats of the database that has many.
     pub(crate) stored_each: u32,
+    /// Messages that are searched.
+    pub(crate) searched: u32,
 }
 
 /// Some minutes, to see where one stands.
@@ -34,6 +36,7 @@ pub(crate) const QUICK: Plan = Plan {
     burst_deliveries: 160_000,
     open_loop: Duration::from_secs(4),
     stored_each: 5_000,
+    searched: 200_000,
 };
 
 /// For the record.
@@ -47,4 +50,5 @@ pub(crate) const FULL: Plan = Plan {
     burst_deliveries: 480_000,
     open_loop: Duration::from_secs(10),
     stored_each: 50_000,
+    searched: 1_000_000,
 };

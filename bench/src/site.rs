@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use chat_core::ids::ChatId;
-use fechatter_server::auth::issuer::make_key_files;
+use fechatter_server::{auth::issuer::make_key_files, vault::ring::make_file_keys};
 use sqlx::PgPool;
 
 use crate::{
@@ -65,6 +65,9 @@ impl Site {
     ) -> anyhow::Result<Self> {
         let (database_url, pool) = store::make_database(cluster, name).await?;
         let (private, public) = make_key_files(&folder.join(format!("{name}-keys")))?;
+        let files = folder.join(format!("{name}-files"));
+        let file_keys = folder.join(format!("{name}-keys")).join("files.pem");
+        make_file_keys(&file_keys)?;
         let scene = Scene::make(&pool, private.clone(), stored_each).await?;
         let text = |path: PathBuf| path.display().to_string();
         let rest_variables = [
@@ -74,6 +77,8 @@ impl Site {
             ("FECHATTER_LIMITS__CONNECTIONS_PER_ADDRESS", "0".to_owned()),
             ("FECHATTER_DATABASE__URL", database_url.clone()),
             ("FECHATTER_AUTH__PRIVATE_KEY_FILE", text(private)),
+            ("FECHATTER_FILES__KEY_FILE", text(file_keys)),
+            ("FECHATTER_FILES__FOLDER", text(files)),
             ("FECHATTER_LIMITS__ENABLED", "false".to_owned()),
         ];
         let notify_variables = vec![

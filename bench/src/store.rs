@@ -176,3 +176,59 @@ pub(crate) async fn empty_plain_table(pool: &PgPool) -> sqlx::Result<()> {
     pool.execute("truncate plain_messages").await?;
     Ok(())
 }
+
+/// Group chats for searches: the first reader is in all of them, the second in a few.
+pub(crate) async fn insert_searched(
+    pool: &PgPool,
+    readers: &[Person],
+    count: usize,
+    few: usize,
+) -> anyhow::Result<Vec<ChatId>> {
+    let workspace: Uuid = sqlx::query_scalar("select id from workspaces").fetch_one(pool).await?;
+    let readers: Vec<UserId> = readers.iter().map(|reader| reader.id).collect();
+    let mut chats = insert_chats(pool, WorkspaceId(workspace), few, &readers).await?;
+    chats.extend(insert_chats(pool, WorkspaceId(workspace), count - few, &readers[..1]).await?);
+    Ok(chats)
+}
+
+/// Gives each of the chats so many messages over the last 500 days. Words are said as often as in languages: the nth
+/// about 1/n as often as the first (Zipf); `the` is in six of ten messages besides, some Chinese in one of ten.
+pub(crate) async fn talk(pool: &PgPool, chats: &[ChatId], sender: UserId, messages: u32) -> sqlx::Result<()> {
+    let chat_ids: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
+    let mut tx = past_triggers(pool).await?;
+    sqlx::query(
+        "insert into messages (id, chat_id, seq, sender_id, content, created_at)
+         select (lpad(to_hex((extract(epoch from at.time) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(c.nth), 3, '0')
+                 || '8' || lpad('', 15, '0'))::uuid,
+             c.id, n, $2,
+             case when random() < 0.6 then 'the ' else '' end
+                 || (select string_agg('w' || power(30000, random())::int, ' ') from generate_series(1, 8 + (n + c.nth) % 9))
+                 || case when random() < 0.1 then ' ' || (
+                     select string_agg(chr(19967 + power(3000, random())::int), '') from generate_series(1, 12 + 0 * (n + c.nth))
+                 ) else '' end
+                 || case when random() < 0.00001 then ' xylophone' else '' end,
+             at.time
+         from generate_series(1, $3::bigint) n
+         cross join unnest($1::uuid[]) with ordinality as c (id, nth)
+         cross join lateral (
+             select now() - (($3 - n) * 500.0 / $3) * interval '1 day' - c.nth * interval '7 seconds' as time
+         ) at",
+    )
+    .bind(&chat_ids)
+    .bind(sender.0)
+    .bind(i64::from(messages))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update chats set last_seq = $2 where id = any ($1)")
+        .bind(&chat_ids)
+        .bind(i64::from(messages))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
+/// Takes the index of words away, for a site that is measured without it.
+pub(crate) async fn drop_index_of_words(pool: &PgPool) -> sqlx::Result<()> {
+    pool.execute("drop index messages_terms_idx").await?;
+    Ok(())
+}

@@ -190,7 +190,8 @@ pub struct Operation {
     summary: &'static str,
     needs_token: bool,
     parameters: Vec<Parameter>,
-    body: Option<RefOr<Schema>>,
+    /// By media type.
+    body: Vec<(&'static str, RefOr<Schema>)>,
     answers: BTreeMap<u16, openapi::Response>,
     schemas: Vec<(String, RefOr<Schema>)>,
 }
@@ -250,8 +251,28 @@ impl Operation {
 
     /// A JSON body.
     pub fn json_body<T: ToSchema>(&mut self) {
-        self.body = Some(self.reference::<T>());
+        self.body = vec![("application/json", self.reference::<T>())];
         self.refuses(&[400, 408, 413, 415]);
+    }
+
+    /// A body of bytes, of whatever type it says, or a form with one file called `file`.
+    pub fn file_body(&mut self) {
+        let file = ObjectBuilder::new().property("file", bytes()).required("file").build();
+        self.body = vec![("*/*", bytes()), ("multipart/form-data", RefOr::T(file.into()))];
+        self.refuses(&[400, 408, 413, 415]);
+    }
+
+    /// A header of the request; it can be absent.
+    pub fn header_parameter(&mut self, name: &str, description: &str) {
+        self.parameters.push(
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Header)
+                .required(Required::False)
+                .description(Some(description))
+                .schema(Some(String::schema()))
+                .build(),
+        );
     }
 
     /// Statuses of problems.
@@ -305,6 +326,13 @@ impl Operation {
         self.answers.insert(status, response.build());
     }
 
+    /// An answer of bytes of any type.
+    pub fn answers_bytes(&mut self, status: u16) {
+        let content = ContentBuilder::new().schema(Some(bytes())).build();
+        let response = ResponseBuilder::new().description(reason(status)).content("*/*", content);
+        self.answers.insert(status, response.build());
+    }
+
     /// An answer without a body.
     pub fn answers_empty(&mut self, status: u16) {
         self.answers.insert(status, ResponseBuilder::new().description(reason(status)).build());
@@ -337,10 +365,11 @@ impl Operation {
         if self.needs_token {
             operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
         }
-        if let Some(schema) = self.body {
-            let content = ContentBuilder::new().schema(Some(schema)).build();
-            let body =
-                RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        if !self.body.is_empty() {
+            let mut body = RequestBodyBuilder::new().required(Some(Required::True));
+            for (media_type, schema) in self.body {
+                body = body.content(media_type, ContentBuilder::new().schema(Some(schema)).build());
+            }
             operation = operation.request_body(Some(body.build()));
         }
         for (status, response) in self.answers {
@@ -348,6 +377,12 @@ impl Operation {
         }
         operation.build()
     }
+}
+
+/// Bytes of any type.
+fn bytes() -> RefOr<Schema> {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    RefOr::T(ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build().into())
 }
 
 /// Makes the nullable properties of an object, and of the parts it is flattened from, required.

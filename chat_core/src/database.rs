@@ -88,6 +88,12 @@ impl DatabaseSettings {
         }
     }
 
+    /// Connections that may search at a time: a search takes longer than most of what else is asked.
+    #[must_use]
+    pub fn connections_of_searches(&self) -> usize {
+        usize::try_from(self.max_connections / 4).unwrap_or(1).max(1)
+    }
+
     /// A pool that connects when it is first used, so that a server starts before its database.
     ///
     /// # Errors

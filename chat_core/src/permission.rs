@@ -66,6 +66,8 @@ pub enum WorkspaceAction {
     Read,
     /// Make chats in it.
     CreateChat,
+    /// Upload files, for its chats.
+    Upload,
     /// Leave.
     Leave,
     /// Rename and describe it.
@@ -78,8 +80,15 @@ pub enum WorkspaceAction {
 
 impl WorkspaceAction {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Read, Self::CreateChat, Self::Leave, Self::Update, Self::ManageMembers, Self::Delete];
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::CreateChat,
+        Self::Upload,
+        Self::Leave,
+        Self::Update,
+        Self::ManageMembers,
+        Self::Delete,
+    ];
 }
 
 /// What the matrix says.
@@ -156,7 +165,10 @@ impl ChatStanding {
 pub fn may_in_workspace(role: Option<Role>, action: WorkspaceAction) -> Verdict {
     let Some(role) = role else { return Verdict::Invisible };
     let needs = match action {
-        WorkspaceAction::Read | WorkspaceAction::CreateChat | WorkspaceAction::Leave => Role::Member,
+        WorkspaceAction::Read
+        | WorkspaceAction::CreateChat
+        | WorkspaceAction::Upload
+        | WorkspaceAction::Leave => Role::Member,
         WorkspaceAction::Update | WorkspaceAction::ManageMembers => Role::Admin,
         WorkspaceAction::Delete => Role::Owner,
     };

@@ -11,6 +11,7 @@
 #   notify      the database as notify_server
 #   signing     the key that signs access tokens
 #   verifying   its public half
+#   filekeys    the key that encrypts the keys of files
 set -eu
 umask 077
 cd "$SECRETS"
@@ -65,9 +66,14 @@ if [ ! -s signing/signing.pem ]; then
 fi
 openssl pkey -in signing/signing.pem -pubout | keep verifying/verifying.pem
 
+if [ ! -s filekeys/files.pem ]; then
+    printf '%s\n' '-----BEGIN FECHATTER FILE KEY-----' "$(openssl rand -base64 32)" \
+        '-----END FECHATTER FILE KEY-----' | keep filekeys/files.pem
+fi
+
 # The volumes begin as root's; each consumer runs as somebody else.
 chown -R "$POSTGRES_UID" postgres
-chown -R "$FECHATTER_UID" owner server notify signing verifying
+chown -R "$FECHATTER_UID" owner server notify signing verifying filekeys
 for folder in $OTHER_FOLDERS; do
     chown "$FECHATTER_UID" "$folder"
 done

@@ -38,7 +38,10 @@ use self::{
     manifest::{DUMP, Manifest, sha256_of},
     programs::Client,
 };
-use crate::{database, up::start_postgres};
+use crate::{
+    database,
+    up::{self, start_postgres},
+};
 
 /// Tables whose rows are not in a backup.
 const LEFT_OUT: [&str; 3] = ["sessions", "stream_tickets", "stream_epoch"];
@@ -86,6 +89,20 @@ pub async fn make(settings: &Settings, clock: &Clock, folder: &Path) -> anyhow::
     manifest.write(folder)?;
     bar.finish_and_clear();
     writeln!(io::stdout(), "{}: {manifest}", folder.display())?;
+    if manifest.files() > 0 {
+        let files = up::file_settings(settings);
+        let objects = if files.s3.is_on() {
+            format!("the bucket {}", files.s3.bucket)
+        } else {
+            files.folder.join("objects").display().to_string()
+        };
+        writeln!(
+            io::stdout(),
+            "The bytes of its {} files are not in it: now copy {objects}, and keep {} in a safe place.",
+            manifest.files(),
+            files.key_file.display()
+        )?;
+    }
     Ok(())
 }
 
@@ -124,6 +141,13 @@ pub async fn restore(settings: &Settings, folder: &Path, verify: bool) -> anyhow
     restored?;
     bar.finish_and_clear();
     writeln!(io::stdout(), "Restored {manifest}.")?;
+    if manifest.files() > 0 {
+        writeln!(
+            io::stdout(),
+            "It names {} files: when their objects are in place, `fechatter doctor --files` looks for each.",
+            manifest.files()
+        )?;
+    }
     if !is_private {
         writeln!(
             io::stdout(),

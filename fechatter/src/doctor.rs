@@ -1,5 +1,6 @@
 //! `fechatter doctor`: whether everything that Fechatter stands on is well.
 
+mod files;
 mod store;
 
 use std::{
@@ -33,6 +34,9 @@ pub struct DoctorOptions {
     /// As a JSON array.
     #[arg(long)]
     json: bool,
+    /// Look at every file, and at every object where files lie; otherwise at the newest files alone.
+    #[arg(long)]
+    files: bool,
 }
 
 /// What came of a check.
@@ -81,7 +85,7 @@ impl Finding {
 /// # Errors
 /// At least one check that failed.
 pub async fn run(file: Option<&Path>, clock: &Clock, options: DoctorOptions) -> anyhow::Result<()> {
-    let findings = examine(file, clock).await;
+    let findings = examine(file, clock, options.files).await;
     let mut out = io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
@@ -102,7 +106,7 @@ pub async fn run(file: Option<&Path>, clock: &Clock, options: DoctorOptions) -> 
     }
 }
 
-async fn examine(file: Option<&Path>, clock: &Clock) -> Vec<Finding> {
+async fn examine(file: Option<&Path>, clock: &Clock, all_files: bool) -> Vec<Finding> {
     let settings = match Settings::read(file) {
         Ok(settings) => settings,
         Err(problems) => return vec![Finding::failure("settings", problems.to_string())],
@@ -125,6 +129,7 @@ async fn examine(file: Option<&Path>, clock: &Clock) -> Vec<Finding> {
         findings.push(or_failure("objects", objects(&mut connection).await));
         findings.push(or_failure("log", log(&mut connection).await));
         findings.push(or_failure("rows", rows(&mut connection).await));
+        findings.push(or_failure("files", files::look(&settings, clock, &mut connection, all_files).await));
     }
     findings
 }

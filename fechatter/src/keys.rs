@@ -1,4 +1,4 @@
-//! The operator's commands about the keys that sign access tokens.
+//! The operator's commands about keys; those that sign access tokens are here.
 
 use std::io::{self, Write};
 
@@ -11,11 +11,25 @@ use fechatter_server::{
 };
 use serde::Serialize;
 
-use crate::up;
+use crate::{
+    file_keys::{self, FileKeysCommand},
+    up,
+};
 
 /// What can be done with keys: those of the settings, or else those of `fechatter up`.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum KeysCommand {
+    /// Those that sign access tokens.
+    #[command(flatten)]
+    Signing(SigningKeysCommand),
+    /// Make, list, rotate and prune the keys that encrypt files, and wrap files anew.
+    #[command(subcommand)]
+    Files(FileKeysCommand),
+}
+
+/// What can be done with the keys that sign access tokens.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum SigningKeysCommand {
     /// Make the first pair of keys, unless it is there.
     Make,
     /// List the keys, oldest first.
@@ -48,26 +62,33 @@ struct KeyLine {
 ///
 /// # Errors
 /// Files that cannot be read or written, and a rotation before the last one has come into force.
-pub fn run(settings: &Settings, clock: &Clock, command: KeysCommand) -> anyhow::Result<()> {
+pub async fn run(settings: &Settings, clock: &Clock, command: KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::Signing(command) => signing(settings, clock, command),
+        KeysCommand::Files(command) => file_keys::run(settings, clock, command).await,
+    }
+}
+
+fn signing(settings: &Settings, clock: &Clock, command: SigningKeysCommand) -> anyhow::Result<()> {
     let mut auth = settings.auth.clone();
     if auth.private_key_file.as_os_str().is_empty() {
         (auth.private_key_file, auth.public_key_file) = up::key_files(settings);
     }
     let mut out = io::stdout().lock();
     match command {
-        KeysCommand::Make => {
+        SigningKeysCommand::Make => {
             let (private, public) = (&auth.private_key_file, &auth.public_key_file);
             up::verifying_keys(&auth)?;
             make(private, public)?;
             writeln!(out, "The keys are {} and {}.", private.display(), public.display())?;
         }
-        KeysCommand::List { json } => print(&mut out, &list(&auth)?, json)?,
-        KeysCommand::Rotate => {
+        SigningKeysCommand::List { json } => print(&mut out, &list(&auth)?, json)?,
+        SigningKeysCommand::Rotate => {
             let id = rotate(&auth, clock.now())?;
             let signs_from = KeyRing::read(&auth)?.newest_signs_from(&auth);
             writeln!(out, "The new key is {id}; it signs from {} on.", shown(signs_from))?;
         }
-        KeysCommand::Prune { now } => match prune(&auth, now, clock.now())? {
+        SigningKeysCommand::Prune { now } => match prune(&auth, now, clock.now())? {
             Pruned::Nothing => writeln!(out, "There is one key alone.")?,
             Pruned::NotBefore(due) => {
                 writeln!(

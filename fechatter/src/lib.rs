@@ -5,6 +5,7 @@ pub mod config;
 mod database;
 pub mod doctor;
 pub mod epoch;
+pub mod file_keys;
 pub mod health;
 pub mod keys;
 pub mod openapi;

@@ -77,7 +77,7 @@ enum Command {
     /// Check the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Make, list, rotate and prune the keys that sign access tokens.
+    /// Make, list, rotate and prune the keys that sign access tokens, and those that encrypt files.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Open, list, suspend, restore and delete accounts, and reset their passwords.
@@ -128,7 +128,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::RotateEpoch => epoch::rotate(&settings()?).await,
         Command::Doctor(options) => doctor::run(file.as_deref(), &Clock::system(), options).await,
         Command::Config(command) => config::run(named, &command),
-        Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command),
+        Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command).await,
         Command::Backup { folder } => backup::make(&settings()?, &Clock::system(), &folder).await,
         Command::Restore { folder, verify } => backup::restore(&settings()?, &folder, verify).await,
         Command::Health { url } => health::ask(&url).await,

@@ -17,6 +17,10 @@ use fechatter_server::{
     auth::issuer::key_files::{KeyRing, make},
     config::{AuthSettings, Settings},
     docs,
+    vault::{
+        ring::{FileKeys, make_file_keys},
+        settings::FileSettings,
+    },
 };
 use local_postgres::{LocalPostgres, Options};
 use notify_server::config::Settings as NotifySettings;
@@ -134,6 +138,10 @@ pub(crate) fn problems_of_start(settings: &Settings) -> Problems {
         problems.note(KeyRing::read(&auth));
         problems.note(verifying_keys(&auth));
     }
+    let files = file_settings(settings);
+    if !settings.files.key_file.as_os_str().is_empty() || files.key_file.exists() {
+        problems.note(FileKeys::read(&files));
+    }
     problems.note(settings.server.tls.check());
     let database = &settings.database;
     let alone = database.url.expose_secret().is_empty() && !database.listen_url.expose_secret().is_empty();
@@ -198,12 +206,25 @@ pub(crate) fn key_files(settings: &Settings) -> (PathBuf, PathBuf) {
     (dir.join("signing.pem"), dir.join("verifying.pem"))
 }
 
+/// The settings of files, with the keys of `fechatter up` where none are named.
+pub(crate) fn file_settings(settings: &Settings) -> FileSettings {
+    let mut files = settings.files.clone();
+    if files.key_file.as_os_str().is_empty() {
+        files.key_file = settings.data_dir.join("keys").join("files.pem");
+    }
+    files
+}
+
 /// The keys of the settings, or else those of the data folder, made on the first start.
 fn bring_keys(settings: &mut Settings) -> anyhow::Result<()> {
     if settings.auth.private_key_file.as_os_str().is_empty() {
         let (private, public) = key_files(settings);
         make(&private, &public)?;
         (settings.auth.private_key_file, settings.auth.public_key_file) = (private, public);
+    }
+    if settings.files.key_file.as_os_str().is_empty() {
+        settings.files = file_settings(settings);
+        make_file_keys(&settings.files.key_file)?;
     }
     verifying_keys(&settings.auth)
 }

@@ -21,6 +21,7 @@ use crate::auth::{
     issuer::key_files::KeyRing,
     passwords::{PASSWORD_MIN, Passwords},
 };
+use crate::vault::{ring::FileKeys, settings::FileSettings};
 
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("../../app.yml");
@@ -43,6 +44,8 @@ pub struct Settings {
     pub events: EventSettings,
     /// Chats.
     pub chats: ChatSettings,
+    /// Files.
+    pub files: FileSettings,
     /// Logs.
     pub log: LogSettings,
     /// Traces.
@@ -97,6 +100,8 @@ pub struct LimitSettings {
     pub enabled: bool,
     /// Messages, by person.
     pub sends: Allowance,
+    /// Searches, by person.
+    pub searches: Allowance,
     /// Other calls, by person.
     pub calls: Allowance,
     /// Calls without a good access token, by address.
@@ -161,8 +166,9 @@ impl Settings {
     /// # Errors
     /// What [`settings::read`] finds, and values outside their range.
     pub fn read(file: Option<&Path>) -> Result<Self, Problems> {
-        let settings: Self = settings::read(DEFAULTS, file, "FECHATTER")?;
+        let mut settings: Self = settings::read(DEFAULTS, file, "FECHATTER")?;
         settings.problems().none()?;
+        settings.files.settle(&settings.data_dir);
         Ok(settings)
     }
 
@@ -187,6 +193,7 @@ impl Settings {
         );
         let memory = self.chats.list_cache_mib <= 1024 * 1024;
         problems.unless(memory, "chats.list_cache_mib must be at most 1048576");
+        self.files.check(&mut problems);
         self.log.check(&mut problems);
         self.telemetry.check(&mut problems);
         problems
@@ -200,6 +207,7 @@ impl Settings {
             problems.note::<()>(Err(SettingsError::Missing));
         }
         problems.note(KeyRing::read(&self.auth));
+        problems.note(FileKeys::read(&self.files));
         problems.note(self.server.tls.check());
         problems
     }

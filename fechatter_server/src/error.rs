@@ -9,7 +9,7 @@ use chat_core::{
     problem::{FieldError, Problem},
 };
 
-use crate::auth::passwords::PasswordFlaw;
+use crate::{auth::passwords::PasswordFlaw, vault::VaultError};
 
 /// The error of every handler.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,9 @@ pub enum Error {
     /// The session ended while the request was on its way.
     #[error("the session has ended")]
     SignedOut,
+    /// More bytes than a file may have.
+    #[error("the file is too large")]
+    TooLarge,
     /// Too much to do; says what.
     #[error("{0}")]
     Busy(&'static str),
@@ -89,6 +92,8 @@ pub enum Conflict {
     VersionMismatch,
     /// The message is deleted.
     MessageDeleted,
+    /// There is no room for more files.
+    QuotaExceeded,
     /// The message has reactions of as many kinds as it may have.
     TooManyReactions,
     /// The chat has as many pins as it may have.
@@ -111,6 +116,7 @@ impl Conflict {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::VersionMismatch => "version_mismatch",
             Self::MessageDeleted => "message_deleted",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyReactions => "too_many_reactions",
             Self::TooManyPins => "too_many_pins",
             Self::TooManySaved => "too_many_saved",
@@ -132,6 +138,7 @@ impl Conflict {
             Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request.",
             Self::VersionMismatch => "It was changed in the meantime.",
             Self::MessageDeleted => "The message is deleted.",
+            Self::QuotaExceeded => "There is no room for this file: you or your workspace have too many.",
             Self::TooManyReactions => "The message has reactions of 20 kinds: choose one of these.",
             Self::TooManyPins => "The chat has 100 pinned messages: unpin one first.",
             Self::TooManySaved => "You have saved 10,000 messages: take one out first.",
@@ -145,6 +152,19 @@ impl Error {
         let constraint = error.as_database_error().and_then(|error| error.constraint());
         let known = conflicts.iter().find(|(name, _)| Some(*name) == constraint);
         known.map_or(Self::Database(error), |(_, conflict)| Self::Conflict(*conflict))
+    }
+}
+
+/// Logged here; a client learns only whether it makes sense to try again.
+impl From<VaultError> for Error {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Place(error) => {
+                tracing::warn!(%error, "files cannot be stored or read");
+                Self::Busy("Files are not available at the moment.")
+            }
+            error => Self::Internal(error.to_string()),
+        }
     }
 }
 
@@ -180,6 +200,9 @@ impl From<Error> for Problem {
                 "The refresh token is not in force: sign in.",
             ),
             Error::SignedOut => Self::unauthorized(),
+            Error::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The file is larger than files may be.")
+            }
             Error::Busy(detail) => Self::unavailable(detail),
             Error::Database(error) => error.into(),
             Error::Internal(message) => {

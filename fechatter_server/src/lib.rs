@@ -7,8 +7,10 @@ pub mod chats;
 pub mod config;
 pub mod docs;
 pub mod error;
+pub mod files;
 pub mod housekeeping;
 pub mod idempotency;
+mod key_file;
 pub mod limits;
 mod log_tail;
 pub mod members;
@@ -19,9 +21,11 @@ pub mod permissions;
 mod readiness;
 pub mod routes;
 pub mod saved;
+pub mod search;
 pub mod state;
 mod text;
 pub mod users;
+pub mod vault;
 pub mod watch;
 pub mod workspaces;
 
@@ -61,10 +65,16 @@ impl App {
             let state = state.clone();
             move || state.reload_keys()
         });
+        let vault = state.vault.clone();
+        let file_keys = vec![state.settings.files.key_file.clone()];
+        let renewing_file_keys = renewal::follow(file_keys, move || vault.reload_keys());
+        let tending = vault::tend(state.vault.clone());
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing_file_keys));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(tending));
         Ok(Self { state })
     }
 

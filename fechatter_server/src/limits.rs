@@ -20,6 +20,8 @@ pub struct Limits {
     pub gate: Arc<Gate>,
     /// Messages, by person.
     pub sends: Limit,
+    /// Searches, by person.
+    pub searches: Limit,
     /// Passwords that are offered, by address.
     pub passwords: Limit,
     /// Accounts that are opened, by address.
@@ -47,6 +49,7 @@ impl Limits {
                 limit("calls_without_token", rates.calls_without_token),
             )),
             sends: limit("sends", rates.sends),
+            searches: limit("searches", rates.searches),
             passwords: limit("passwords", rates.passwords),
             sign_ups: limit("sign_ups", rates.sign_ups),
             wrong_passwords: limit("wrong_passwords", rates.wrong_passwords),
@@ -69,6 +72,25 @@ impl FromRequestParts<AppState> for SendAllowance {
 }
 
 impl Input for SendAllowance {
+    fn describe(operation: &mut Operation) {
+        Caller::describe(operation);
+    }
+}
+
+/// A search may be made now: it counts among the searches, and not among the calls.
+pub struct SearchAllowance;
+
+impl FromRequestParts<AppState> for SearchAllowance {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let limits = &state.limits;
+        Caller::admitted(parts, &state.authenticator, &limits.gate, &limits.searches).await?;
+        Ok(Self)
+    }
+}
+
+impl Input for SearchAllowance {
     fn describe(operation: &mut Operation) {
         Caller::describe(operation);
     }

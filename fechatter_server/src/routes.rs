@@ -31,8 +31,9 @@ const BODY: usize = 256 * 1024;
 /// The API.
 pub(crate) fn api(state: AppState) -> Api<()> {
     let capacity = Arc::clone(&state.capacity);
-    routes()
+    bounded()
         .map_router(|router| router.layer(middleware::from_fn_with_state(capacity, answer_within)))
+        .merge(upload_api())
         .with_state(state)
 }
 
@@ -43,6 +44,24 @@ pub fn description() -> OpenApi {
 }
 
 fn routes() -> Api<AppState> {
+    bounded().merge(upload_api())
+}
+
+/// What takes as long as its client's bytes, and sees to its own limits.
+fn upload_api() -> Api<AppState> {
+    use crate::files::handlers as files;
+    Api::default().post("/api/files", files::create, about("Upload a file, to be sent by its id"))
+}
+
+fn file_api() -> Api<AppState> {
+    use crate::files::handlers as files;
+    Api::default()
+        .get("/api/files/{id}", files::get, about("A file that one may read, or a part of it"))
+        .get("/api/files/{id}/thumbnail", files::thumbnail, about("The small picture of a file"))
+        .get("/api/chats/{id}/files", files::list, about("A chat's files, those sent last first"))
+}
+
+fn bounded() -> Api<AppState> {
     auth_api().merge(message_api()).merge(other_api())
 }
 
@@ -167,10 +186,13 @@ fn message_api() -> Api<AppState> {
 }
 
 fn other_api() -> Api<AppState> {
+    use crate::search::handlers as search;
     user_api()
         .merge(workspace_api())
         .merge(chat_api())
+        .merge(file_api())
         .get("/api/mentions", mentions::handlers::list, about("The messages that mention the caller"))
+        .get("/api/search", search::search, about("Search the messages that one may read").refuses(&[404]))
         .get("/api/permissions", permissions::list, about("Who may do what"))
         .map_router(|router| router.layer(DefaultBodyLimit::max(BODY)))
 }

@@ -8,6 +8,7 @@ use chat_core::{
     readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
 };
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,10 +18,12 @@ use crate::{
     },
     chats::views::cache::ChatLists,
     config::Settings,
+    files::Transfers,
     limits::Limits,
     log_tail::LogTail,
     messages::{sending::Writer, typing::Told},
     metrics::Gauges,
+    vault::Vault,
 };
 
 /// Everything shared, behind one pointer: each request clones it several times.
@@ -45,6 +48,8 @@ pub struct Shared {
     pub writer: Writer,
     /// Who was said to be writing a moment ago.
     pub(crate) typing: Told,
+    /// Searches that may be at work, so that they leave most connections to the rest.
+    pub(crate) searches: Semaphore,
     /// How often what may be done.
     pub limits: Limits,
     /// How much is done at a time.
@@ -53,6 +58,10 @@ pub struct Shared {
     pub(crate) health: Health,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Keeps files.
+    pub vault: Vault,
+    /// Files that come and go.
+    pub(crate) transfers: Transfers,
     /// The settings.
     pub settings: Settings,
     /// What operators see.
@@ -94,8 +103,11 @@ impl AppState {
             log_tail,
             writer,
             authenticator: Authenticator::new(verifier, pool.clone(), clock.clone()),
+            searches: Semaphore::new(settings.database.connections_of_searches()),
             typing: Told::default(),
             passwords: Passwords::new(auth)?,
+            vault: Vault::open(&settings.files, &clock)?,
+            transfers: Transfers::new(&settings.files.limits),
             issuer,
             limits: Limits::new(&settings, &clock),
             pool,

@@ -3,7 +3,7 @@
 //! Each operation has its own set-up: those who must be refused ask first, so that a refusal cannot come from what
 //! somebody else has done, and then each of the others asks in a fresh one.
 
-use fechatter_tests::{Actor, Answer, Site, actor::id_of};
+use fechatter_tests::{Actor, Answer, Site, actor::id_of, files::PIXEL};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -37,6 +37,8 @@ struct Scene {
     workspace: String,
     chat: String,
     message: String,
+    /// Of the message's, with a small picture.
+    file: String,
     invite: String,
     invite_token: String,
     session: String,
@@ -53,6 +55,10 @@ impl Scene {
             &self.workspace
         } else if path.starts_with("/api/chats") {
             &self.chat
+        } else if path.starts_with("/api/files/") {
+            &self.file
+        } else if path == "/api/files" {
+            return format!("{path}?workspace_id={}&name=a.json", self.workspace);
         } else if path.starts_with("/api/auth/sessions") {
             &self.session
         } else {
@@ -63,6 +69,7 @@ impl Scene {
             .replace("{message_id}", &self.message)
             .replace("{invite_id}", &self.invite)
             .replace("{emoji}", "👍")
+            .replace("/api/search", "/api/search?q=hello")
     }
 
     async fn ask(&self, row: &Row, who: Who) -> Answer {
@@ -98,7 +105,8 @@ async fn scene(site: &Site, number: usize) -> Scene {
     for path in [format!("/api/workspaces/{workspace}"), format!("/api/chats/{chat}")] {
         owner.patch(&format!("{path}/members/{}", admin.id), admins.clone()).await.expect(200);
     }
-    let message = id_of(&owner.send(&chat, "hello").await);
+    let message = owner.send_file(&workspace, &chat, "pixel.png", PIXEL.to_vec()).await;
+    let (file, message) = (id_of(&message["files"][0]), id_of(&message));
     owner.delete(&format!("/api/workspaces/{workspace}/members/{}", removed.id)).await.expect(204);
     let invites = format!("/api/workspaces/{workspace}/invites");
     let invite = owner.post(&invites, json!({ "max_uses": 100 })).await.expect(201);
@@ -112,6 +120,7 @@ async fn scene(site: &Site, number: usize) -> Scene {
         workspace,
         chat,
         message,
+        file,
         invite: id_of(&invite),
         invite_token: invite["token"].as_str().expect("a token").to_owned(),
         session: id_of(&sessions["sessions"][0]),
@@ -234,7 +243,12 @@ fn rows() -> Vec<Row> {
         row("POST /api/chats/{id}/typing", with(members, 204), nothing),
         row("PUT /api/chats/{id}/read", members, |_, _| json!({ "seq": 1 })),
         row("PUT /api/chats/{id}/unread", members, |scene, _| json!({ "message_id": scene.message })),
+        row("POST /api/files", with(members, 201), |_, _| json!("a file")),
+        row("GET /api/files/{id}", members, nothing),
+        row("GET /api/files/{id}/thumbnail", members, nothing),
+        row("GET /api/chats/{id}/files", members, nothing),
         row("GET /api/mentions", signed_in, nothing),
+        row("GET /api/search", signed_in, nothing),
         row("GET /api/permissions", [200; 7], nothing),
         row("POST /api/notifications/ticket", with(signed_in, 201), nothing),
         row("GET /api/notifications/events", signed_in, nothing),
@@ -308,6 +322,7 @@ async fn nowhere(row: &Row, scene: &Scene, who: Who) -> Answer {
         workspace: nobody(),
         chat: nobody(),
         message: nobody(),
+        file: nobody(),
         invite: nobody(),
         invite_token: nobody(),
         session: nobody(),

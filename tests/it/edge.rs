@@ -93,6 +93,9 @@ async fn a_program_takes_over_a_renewed_certificate() {
     let (private, _) = fechatter_server::auth::issuer::make_key_files(folder.path()).expect("keys");
     let settings = certificate.settings();
     let text = |path: &std::path::Path| path.to_str().expect("text").to_owned();
+    let file_keys = folder.path().join("files.pem");
+    fechatter_server::vault::ring::make_file_keys(&file_keys).expect("keys");
+    let file_keys = text(&file_keys);
     let (private, certificate_file) = (text(&private), text(&settings.certificate_file));
     let key_file = text(&settings.key_file);
     let variables = [
@@ -100,6 +103,7 @@ async fn a_program_takes_over_a_renewed_certificate() {
         ("FECHATTER_SERVER__ADMIN_PORT", "0"),
         ("FECHATTER_DATABASE__URL", "postgres://127.0.0.1:1/nowhere"),
         ("FECHATTER_AUTH__PRIVATE_KEY_FILE", &private),
+        ("FECHATTER_FILES__KEY_FILE", &file_keys),
         ("FECHATTER_SERVER__TLS__CERTIFICATE_FILE", &certificate_file),
     ];
     let mut half = Program::start("fechatter_server", folder.path(), &[], &variables);

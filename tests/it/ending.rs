@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fechatter_server::auth::issuer::make_key_files;
+use fechatter_server::{auth::issuer::make_key_files, vault::ring::make_file_keys};
 use fechatter_tests::{
     Actor, cluster,
     program::{Program, address_in},
@@ -80,13 +80,18 @@ fn listening(program: &mut Program) -> SocketAddr {
 async fn two_binaries() -> Running {
     let (folder, database_url) = (folder(), cluster::fresh_database().await);
     let (private, public) = make_key_files(&folder.path().join("keys")).expect("keys");
-    let with = |prefix: &str, more: [(&str, &str); 2]| {
-        let more = more.map(|(name, value)| (format!("{prefix}_{name}"), value.to_owned()));
-        [shared(prefix), more.to_vec()].concat()
+    let file_keys = folder.path().join("keys").join("files.pem");
+    make_file_keys(&file_keys).expect("keys");
+    let with = |prefix: &str, more: &[(&str, &str)]| {
+        let more = more.iter().map(|(name, value)| (format!("{prefix}_{name}"), (*value).to_owned()));
+        shared(prefix).into_iter().chain(more).collect::<Vec<_>>()
     };
     let database = ("DATABASE__URL", database_url.as_str());
-    let rest = with("FECHATTER", [database, ("AUTH__PRIVATE_KEY_FILE", text(&private))]);
-    let notify = with("NOTIFY", [database, ("AUTH__PUBLIC_KEY_FILE", text(&public))]);
+    let rest = with(
+        "FECHATTER",
+        &[database, ("AUTH__PRIVATE_KEY_FILE", text(&private)), ("FILES__KEY_FILE", text(&file_keys))],
+    );
+    let notify = with("NOTIFY", &[database, ("AUTH__PUBLIC_KEY_FILE", text(&public))]);
     let mut rest = start("fechatter_server", folder.path(), &[], &rest);
     let mut notify = start("notify_server", folder.path(), &[], &notify);
     let anonymous = Actor::anonymous_at(listening(&mut rest), listening(&mut notify));

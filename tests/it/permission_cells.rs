@@ -98,6 +98,10 @@ fn in_workspace(action: WorkspaceAction, workspace: Uuid, people: &People) -> Re
             let draft = json!({ "workspace_id": workspace, "chat_type": "Group" });
             Request::new(Method::POST, "/api/chats".into(), draft, 201)
         }
+        WorkspaceAction::Upload => {
+            let path = format!("/api/files?workspace_id={workspace}&name=a");
+            Request::new(Method::POST, path, json!("a file"), 201)
+        }
         WorkspaceAction::Leave => Request::new(Method::DELETE, path("/members/me"), Value::Null, 204),
         WorkspaceAction::Update => Request::new(Method::PUT, path(""), json!({ "name": "changed" }), 200),
         WorkspaceAction::ManageMembers => Request::new(Method::DELETE, path(&target), Value::Null, 204),

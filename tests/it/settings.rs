@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use fechatter_server::auth::issuer::make_key_files;
+use fechatter_server::{auth::issuer::make_key_files, vault::ring::make_file_keys};
 use fechatter_tests::{cluster, program::Program};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ fn check(folder: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> (b
 async fn what_cannot_be_meant_stops_the_servers_and_the_check_says_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let (private, public) = make_key_files(&folder.path().join("keys")).expect("keys");
+    let file_keys = folder.path().join("keys").join("files.pem");
+    make_file_keys(&file_keys).expect("keys");
     let open = folder.path().join("open.pem");
     fs::copy(&private, &open).expect("a copy");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).expect("permissions");
@@ -34,6 +36,7 @@ async fn what_cannot_be_meant_stops_the_servers_and_the_check_says_the_same() {
     fs::set_permissions(&nonsense, fs::Permissions::from_mode(0o600)).expect("permissions");
     let text = |path: &std::path::Path| path.to_str().expect("text").to_owned();
     let (private, public, open, nonsense) = (text(&private), text(&public), text(&open), text(&nonsense));
+    let file_keys = text(&file_keys);
     let local = "postgres://127.0.0.1:1/x";
     let rest = [
         ("FECHATTER_SERVER__PORT", "0"),
@@ -41,6 +44,7 @@ async fn what_cannot_be_meant_stops_the_servers_and_the_check_says_the_same() {
         ("FECHATTER_DATABASE__URL", local),
         ("FECHATTER_AUTH__PRIVATE_KEY_FILE", &private),
         ("FECHATTER_AUTH__PUBLIC_KEY_FILE", &public),
+        ("FECHATTER_FILES__KEY_FILE", &file_keys),
     ];
     let notify = [
         ("NOTIFY_SERVER__PORT", "0"),
@@ -66,6 +70,11 @@ async fn what_cannot_be_meant_stops_the_servers_and_the_check_says_the_same() {
         ("FECHATTER_LIMITS__REQUEST_S", "0", "limits.request_s"),
         ("FECHATTER_LOG__FILTER", "a=b=c", "log.filter"),
         ("FECHATTER_SERVER__HOSTS", "x", "hosts"),
+        ("FECHATTER_FILES__KEY_FILE", "", "files.key_file is not set"),
+        ("FECHATTER_FILES__KEY_FILE", &open, "open to others"),
+        ("FECHATTER_FILES__KEY_FILE", &private, "are not what `fechatter keys files make` makes"),
+        ("FECHATTER_FILES__NEW_KEY_DELAY_S", "86401", "files.new_key_delay_s"),
+        ("FECHATTER_FILES__S3__BUCKET", "files", "files.s3.access_key_id"),
         ("FECHATTER_SERVER__TLS__KEY_FILE", &private, "belong together"),
         ("NOTIFY_SERVER__TLS__KEY_FILE", &private, "belong together"),
         ("NOTIFY_DATABASE__URL", "", "database.url is not set"),

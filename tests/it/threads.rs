@@ -240,7 +240,7 @@ async fn who_has_to_do_with_a_thread_follows_it_until_they_will_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_mentioned_follows() {
-    let Room { site, ann, bob, cid, chat, .. } = Room::of_three("Group").await;
+    let Room { ann, bob, cid, chat, .. } = Room::of_three("Group").await;
     let root = ann.send(&chat, &format!("what do you say, @{}?", cid.name)).await;
     assert_eq!(root["mentions"], json!([cid.id]));
     reply(&bob, &root, "one").await;
@@ -252,20 +252,15 @@ async fn whoever_is_mentioned_follows() {
     reply(&ann, &other, "three").await;
     assert_eq!(unread(&bob, &other).await, (json!(true), json!(2)), "from the reply on that mentions");
     assert_eq!(unread(&cid, &other).await, (json!(false), json!(0)));
-    // Also by an edit, whoever makes it.
+    // Also by an edit.
     let four = reply(&ann, &other, "four").await;
     let mut stream = cid.stream(None).await;
-    for _ in 0..2 {
-        sqlx::query(
-            "update messages set mentions = array[$1::uuid], content = content || '!', version = version + 1 where id = $2::uuid",
-        )
-        .bind(&cid.id)
-        .bind(text(&four, "id"))
-        .execute(&site.pool)
-        .await
-        .expect("an edit");
+    for content in ["four", "four!"] {
+        let content = format!("{content}, @{}", cid.name);
+        ann.patch(&message(&four), json!({ "content": content })).await.expect(200);
     }
     stream.expect("message_update").await;
+    stream.expect("mention").await;
     assert_eq!(stream.expect("thread_update").await.data["type"], "followed");
     stream.expect("message_update").await;
     assert_eq!(unread(&cid, &other).await, (json!(true), json!(1)));

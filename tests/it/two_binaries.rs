@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fechatter_server::auth::issuer::make_key_files;
+use fechatter_server::{auth::issuer::make_key_files, vault::ring::make_file_keys};
 use fechatter_tests::{Actor, cluster, program::Program};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -19,6 +19,8 @@ async fn they_serve_one_database_and_notify_needs_only_the_public_key() {
     let url = cluster::owned_database().await;
     let folder = tempfile::tempdir().expect("a folder");
     let (private, public) = make_key_files(&folder.path().join("keys")).expect("keys");
+    let file_keys = folder.path().join("keys").join("files.pem");
+    make_file_keys(&file_keys).expect("keys");
     let secret = |name: &str, url: String| {
         let file = folder.path().join(name);
         std::fs::write(&file, format!("{url}\n")).expect("a file");
@@ -33,6 +35,7 @@ async fn they_serve_one_database_and_notify_needs_only_the_public_key() {
         ("FECHATTER_SERVER__ADMIN_PORT", "0"),
         ("FECHATTER_DATABASE__URL_FILE", rest.as_str()),
         ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private.to_str().expect("text")),
+        ("FECHATTER_FILES__KEY_FILE", file_keys.to_str().expect("text")),
     ];
     let as_owner = [("FECHATTER_DATABASE__URL_FILE", owner.as_str())];
     let mut migrate = Program::start("fechatter", folder.path(), &["migrate"], &as_owner);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fechatter_server::auth::issuer::make_key_files;
+use fechatter_server::{auth::issuer::make_key_files, vault::ring::make_file_keys};
 use nix::sys::signal::Signal;
 use rand::{RngExt, rngs::StdRng};
 use serde_json::Value;
@@ -145,6 +145,9 @@ pub(crate) type Variables = Vec<(String, String)>;
 /// The settings of a REST server and of a stream server on this database, with keys made in a folder.
 pub(crate) fn variables(url: &str, folder: &std::path::Path) -> (Variables, Variables) {
     let (private, public) = make_key_files(folder).expect("keys");
+    let file_keys = folder.join("files.pem");
+    make_file_keys(&file_keys).expect("keys");
+    let files = folder.join("files");
     let (as_rest, as_notify) =
         (cluster::as_role("fechatter_server", url), cluster::as_role("notify_server", url));
     let rest = [
@@ -153,6 +156,8 @@ pub(crate) fn variables(url: &str, folder: &std::path::Path) -> (Variables, Vari
         ("FECHATTER_DATABASE__URL", as_rest.as_str()),
         ("FECHATTER_DATABASE__MAX_CONNECTIONS", "6"),
         ("FECHATTER_AUTH__PRIVATE_KEY_FILE", private.to_str().expect("text")),
+        ("FECHATTER_FILES__KEY_FILE", file_keys.to_str().expect("text")),
+        ("FECHATTER_FILES__FOLDER", files.to_str().expect("text")),
         ("FECHATTER_AUTH__ACCESS_TOKEN_MINUTES", "60"),
         ("FECHATTER_AUTH__ARGON2_MEMORY_KIB", "64"),
         ("FECHATTER_AUTH__ARGON2_PASSES", "1"),
@@ -170,9 +175,10 @@ pub(crate) fn variables(url: &str, folder: &std::path::Path) -> (Variables, Vari
         ("NOTIFY_STREAM__QUEUE_EVENTS", "16"),
         ("NOTIFY_STREAM__RING_EVENTS", "100"),
     ];
-    let owned =
-        |pairs: [(&str, &str); 9]| pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    (owned(rest), owned(notify))
+    let owned = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    (owned(&rest), owned(&notify))
 }
 
 pub(crate) fn errors_in(log: &str) -> Vec<String> {

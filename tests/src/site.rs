@@ -3,7 +3,12 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use chat_core::{clock::Clock, http::listen::Listeners};
-use fechatter_server::{auth::issuer::make_key_files, config::Settings, docs};
+use fechatter_server::{
+    auth::issuer::make_key_files,
+    config::Settings,
+    docs,
+    vault::{ring::make_file_keys, settings::FileSettings},
+};
 use notify_server::config::Settings as NotifySettings;
 use secrecy::SecretString;
 use serde_json::json;
@@ -105,6 +110,9 @@ impl Site {
         settings.database.url = SecretString::from(database_url.clone());
         settings.database.max_connections = 6;
         settings.auth.private_key_file = private;
+        settings.files.key_file = keys.path().join("files.pem");
+        settings.files.folder = keys.path().join("files");
+        make_file_keys(&settings.files.key_file).expect("keys");
         // Cheap hashes: what they cost is not what these tests are about.
         settings.auth.argon2_memory_kib = 64;
         settings.auth.argon2_passes = 1;
@@ -154,9 +162,19 @@ impl Site {
         &self.settings.auth.private_key_file
     }
 
+    /// Where the files lie.
+    pub fn files_folder(&self) -> &Path {
+        &self.settings.files.folder
+    }
+
     /// The key that verifies them.
     pub fn public_key_file(&self) -> &Path {
         &self.notify_settings.auth.public_key_file
+    }
+
+    /// Where files lie, and their keys.
+    pub fn file_settings(&self) -> &FileSettings {
+        &self.settings.files
     }
 
     /// Where the REST API is.
@@ -173,6 +191,14 @@ impl Site {
         });
         let answer = self.anonymous().post("/api/auth/signup", body).await;
         Actor::from_session(self, &answer.expect(201))
+    }
+
+    /// The same person with a new token, where time has gone on.
+    pub async fn sign_in_again(&self, person: &Actor) -> Actor {
+        let body =
+            json!({ "email": format!("{}@example.com", person.name), "password": "a long enough phrase" });
+        let answer = self.anonymous().post("/api/auth/signin", body).await;
+        Actor::from_session(self, &answer.expect(200))
     }
 
     /// Somebody without a token.

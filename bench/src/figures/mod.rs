@@ -4,6 +4,7 @@ mod chat_list;
 mod fan_out;
 mod history;
 mod latency;
+mod search;
 mod sends;
 mod stored;
 
@@ -27,11 +28,13 @@ pub(crate) enum Figures {
     Latency,
     /// Sends with millions of messages stored.
     Stored,
+    /// Searches, and what their index costs a send.
+    Search,
 }
 
 impl Figures {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Sends, Self::FanOut, Self::History, Self::ChatList, Self::Latency, Self::Stored];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Sends, Self::FanOut, Self::History, Self::ChatList, Self::Latency, Self::Stored, Self::Search];
 
     /// Measures, and puts it into the report.
     pub(crate) async fn measure(self, bench: &mut Bench, report: &mut Report) -> anyhow::Result<()> {
@@ -42,6 +45,7 @@ impl Figures {
             Self::ChatList => chat_list::measure(bench, report).await,
             Self::Latency => latency::measure(bench, report).await,
             Self::Stored => stored::measure(bench, report).await,
+            Self::Search => search::measure(bench, report).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies of requests, which must come in time.
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -10,11 +11,13 @@ use std::{
 use axum::{
     BoxError,
     body::{Bytes, HttpBody},
+    http::StatusCode,
 };
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answers::Entry;
+use crate::problem::Problem;
 
 /// Bytes that a client must send a second, over the whole of a body.
 const RATE: u32 = 1024;
@@ -23,6 +26,19 @@ const RATE: u32 = 1024;
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the body came too slowly")]
 pub(super) struct TooSlow;
+
+/// What to answer when a body could not be read, by the error that reading it gave: 408 when it came too slowly.
+#[must_use]
+pub fn unreadable(error: &(dyn Error + 'static)) -> Problem {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TooSlow>() {
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "The body came too slowly.");
+        }
+        cause = error.source();
+    }
+    Problem::malformed("The body could not be read to its end.")
+}
 
 /// How long a request has waited for its body; in its extensions, when it has one.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,5 @@
 //! Request bodies: JSON, read strictly and checked field by field.
 
-use std::error::Error;
-
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
@@ -11,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::body::TooSlow;
+use super::body;
 use crate::{
     api::{Input, Operation},
     problem::{FieldError, Problem},
@@ -88,17 +86,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn unread(rejection: BytesRejection) -> Problem {
-    let mut cause = rejection.source();
-    while let Some(error) = cause {
-        if error.is::<TooSlow>() {
-            return Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "The body came too slowly.");
-        }
-        cause = error.source();
-    }
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large.")
     } else {
-        Problem::malformed("The body could not be read to its end.")
+        body::unreadable(&rejection)
     }
 }
 

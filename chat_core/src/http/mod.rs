@@ -3,11 +3,12 @@
 mod accept;
 pub mod answer;
 mod answers;
-mod body;
+pub mod body;
 pub mod capacity;
 pub mod client_address;
 pub mod coding;
 mod connection;
+pub mod content;
 pub mod cors;
 mod flood;
 pub mod gate;

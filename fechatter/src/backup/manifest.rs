@@ -99,6 +99,13 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// Files and small pictures, whose bytes lie elsewhere.
+    pub(super) fn files(&self) -> i64 {
+        self.tables.get("files").copied().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = |table| self.tables.get(table).copied().unwrap_or_default();

@@ -1,6 +1,8 @@
 //! What the doctor reads.
 
+use chat_core::ids::FileId;
 use chrono::{DateTime, Utc};
+use fechatter_server::vault::StoredFile;
 use sqlx::PgConnection;
 
 /// The server, and how it is reached.
@@ -241,6 +243,58 @@ pub(super) async fn sessions_of_suspended(connection: &mut PgConnection) -> sqlx
         select count(*) as "count!" from sessions s join users u on u.id = s.user_id
         where u.status <> 'Active' and s.revoked_at is null
         "#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Files and small pictures, the newest first, before this one.
+pub(super) async fn files_before(
+    connection: &mut PgConnection,
+    before: Option<FileId>,
+    limit: i64,
+) -> sqlx::Result<Vec<StoredFile>> {
+    let rows = sqlx::query!(
+        r#"
+        select id as "id: FileId", location, size, sha256, key_id, wrapped_key, format
+        from files where $1::uuid is null or id < $1
+        order by id desc limit $2
+        "#,
+        before.map(|before| before.0),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let stored = rows.into_iter().map(|row| StoredFile {
+        id: row.id,
+        location: row.location,
+        size: row.size.unsigned_abs(),
+        sha256: row.sha256.try_into().unwrap_or_default(),
+        key_id: row.key_id,
+        wrapped_key: row.wrapped_key,
+        format: row.format,
+    });
+    Ok(stored.collect())
+}
+
+/// Whether there is a file of this id.
+pub(super) async fn file_is_there(connection: &mut PgConnection, id: FileId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(r#"select exists (select from files where id = $1) as "there!""#, id.0);
+    found.fetch_one(connection).await
+}
+
+/// How many of these objects neither a file names nor a note of a file that is gone.
+pub(super) async fn unnamed_objects(
+    connection: &mut PgConnection,
+    locations: &[String],
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!" from unnest($1::text[]) o (location)
+        where not exists (select from files f where f.location = o.location)
+            and not exists (select from removed_files r where r.location = o.location)
+        "#,
+        locations,
     )
     .fetch_one(connection)
     .await

@@ -51,6 +51,9 @@ begin
         grant select, insert, delete on idempotency_keys to fechatter_server;
         grant select, insert, delete on reactions, saved_messages to fechatter_server;
         grant select on message_edits to fechatter_server;
+        -- Notes of objects are written by a trigger alone.
+        grant select, delete on removed_files to fechatter_server;
+        grant select, insert, update on file_usage to fechatter_server;
         grant select, delete on mentions to fechatter_server;
         -- Tells without reading the log whether it has gone on.
         grant select on sequence events_id_seq to fechatter_server;
@@ -60,6 +63,7 @@ begin
             may_mention_all(uuid, uuid), quote_of(uuid, uuid), people_of(uuid[]), is_hidden(uuid, bigint),
             count_thread_unread(uuid, uuid, uuid, bigint), thread_seen_by(uuid, uuid, uuid[], uuid),
             mentioned_members(uuid, text), count_mentions(uuid, uuid, bigint, bigint),
+            readable_chats(uuid), expected_matches(tsquery), search_folded(text), message_terms(text),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 

@@ -43,6 +43,7 @@
 //! ```
 
 mod chat;
+mod file;
 pub(crate) mod store;
 mod workspace;
 
@@ -50,7 +51,8 @@ pub use chat::{
     AddToChat, ChatClaim, ChatNow, ChatPermit, ChatRight, DeleteChat, DeleteMessage, EditMessage, HideChat,
     JoinChat, LeaveChat, ManageChatMembers, PinMessage, ReadChat, SendTo, UpdateChat,
 };
+pub use file::FilePermit;
 pub use workspace::{
     CreateChat, DeleteWorkspace, LeaveWorkspace, ManageWorkspaceMembers, ReadWorkspace, UpdateWorkspace,
-    WorkspacePermit, WorkspaceRight,
+    UploadFiles, WorkspacePermit, WorkspaceRight,
 };

@@ -40,6 +40,8 @@ rights! {
     ReadWorkspace = Read,
     /// To make chats in it.
     CreateChat = CreateChat,
+    /// To upload files, for its chats.
+    UploadFiles = Upload,
     /// To leave it.
     LeaveWorkspace = Leave,
     /// To rename and describe it.

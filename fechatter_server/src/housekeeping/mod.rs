@@ -8,9 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 
-use crate::{config::Settings, idempotency, state::AppState};
+use crate::{config::Settings, files::collector, idempotency, state::AppState};
 
 const EVERY: Duration = Duration::from_mins(1);
+/// Rounds from one sweep of the files to the next, which lists them all.
+const SWEEP: u64 = 60;
 /// Batches of a purge that one round does at most.
 const BATCHES: usize = 200;
 
@@ -49,7 +51,7 @@ impl AddAssign for Purged {
 pub(crate) async fn run(state: AppState) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for round in 0_u64.. {
         ticks.tick().await;
         match once(&state.pool, &state.settings, state.clock.now()).await {
             Ok(purged) if purged == Purged::default() => {}
@@ -61,6 +63,25 @@ pub(crate) async fn run(state: AppState) {
             Ok(purged) => tracing::info!(?purged, "deleted chats and workspaces were purged"),
             Err(error) => tracing::warn!(%error, "the purge failed; it goes on in a minute"),
         }
+        collect_files(&state, round % SWEEP == 0).await;
+    }
+}
+
+/// Removes the files that nobody needs from where they lie, and if so wished those that nobody knows of.
+async fn collect_files(state: &AppState, sweep: bool) {
+    let (pool, vault, limits) = (&state.pool, &state.vault, &state.settings.files.limits);
+    match collector::collect(pool, vault, limits, state.clock.now()).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "files that nobody needs are gone"),
+        Err(error) => tracing::warn!(%error, "files could not be collected; it is tried again in a minute"),
+    }
+    if !sweep {
+        return;
+    }
+    match collector::sweep(pool, vault, limits, state.clock.now()).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "files that nothing names are gone"),
+        Err(error) => tracing::warn!(%error, "files could not be swept; it is tried again in an hour"),
     }
 }
 

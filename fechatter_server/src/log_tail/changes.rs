@@ -51,17 +51,13 @@ impl Target {
             EventKind::ChatUpdate => ids(&[chat, user]),
             EventKind::WorkspaceUpdate => ids(&[user.or(workspace)]),
             // No list shows them; that the chat has gone on, a reply's own event tells.
-<<<<<<< HEAD
-            EventKind::Reaction | EventKind::Saved | EventKind::ThreadUpdate => Self::Nothing,
-            // What it changed, the event of the edit has told.
-            EventKind::Mention | EventKind::SessionRevoked | EventKind::UserSuspended => Self::Nothing,
-=======
+            // What a mention changed, the event of the edit has told.
             EventKind::Reaction
             | EventKind::Saved
             | EventKind::ThreadUpdate
+            | EventKind::Mention
             | EventKind::SessionRevoked
             | EventKind::UserSuspended => Self::Nothing,
->>>>>>> reactions
             EventKind::UserChanged | EventKind::Unknown => Self::Anything,
         }
     }

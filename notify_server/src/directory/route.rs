@@ -77,12 +77,6 @@ impl Route {
             | EventKind::Reaction => (chat(event), None),
             EventKind::ChatUpdate => (chat_update(event), event.user_id),
             EventKind::WorkspaceUpdate => (workspace(event), event.user_id),
-<<<<<<< HEAD
-            // Who reacted hears of it as a member, or not at all.
-            EventKind::Reaction => (chat(event), None),
-=======
-            EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),
->>>>>>> reactions
             EventKind::ThreadUpdate => thread_update(event),
             EventKind::Mention if event.user_id.is_none() => (chat(event), None),
             EventKind::Mention | EventKind::Read | EventKind::Saved => (Scope::Nobody, event.user_id),

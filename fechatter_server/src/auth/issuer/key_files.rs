@@ -6,9 +6,7 @@
 //! that every server has read its public half by then.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -20,12 +18,9 @@ use aws_lc_rs::{
 use chat_core::token::{LEEWAY_S, key_id, read_public_keys};
 use chrono::{DateTime, TimeDelta, Utc};
 use pem::Pem;
-use uuid::Uuid;
 
-use crate::config::AuthSettings;
+use crate::{config::AuthSettings, key_file};
 
-/// The permissions of everybody but a file's owner.
-const OTHERS: u32 = 0o077;
 /// For how much longer than it needs to be an old key is kept: clocks differ, and servers look now and then.
 const MARGIN: TimeDelta = TimeDelta::minutes(1);
 
@@ -132,17 +127,8 @@ pub fn make_key_files(dir: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 /// A folder or file that cannot be made, or a signing key that is there but of no use.
 pub fn make(private: &Path, public: &Path) -> anyhow::Result<()> {
     // In one folder, both are the owner's alone; in two, anybody may read the public keys.
-    for (file, mode) in [(private, 0o700), (public, 0o755)] {
-        let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) else { continue };
-        let make = || {
-            if !folder.try_exists()? {
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-                fs::set_permissions(folder, fs::Permissions::from_mode(mode))?;
-            }
-            Ok::<_, std::io::Error>(())
-        };
-        make().with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
+    key_file::make_folder_of(private, 0o700)?;
+    key_file::make_folder_of(public, 0o755)?;
     if !private.try_exists()? {
         write_private(private, &[&SigningKey::make()?])?;
     }
@@ -208,43 +194,28 @@ pub fn prune(settings: &AuthSettings, at_once: bool, now: DateTime<Utc>) -> anyh
 
 /// Keeps other commands out while it lives.
 fn lock(settings: &AuthSettings) -> anyhow::Result<File> {
-    let path = &settings.private_key_file;
     ensure!(
         !settings.public_key_file.as_os_str().is_empty(),
         "auth.public_key_file is not set: name the file that notify_server verifies with"
     );
-    let path =
-        path.canonicalize().with_context(|| format!("cannot read the signing key {}", path.display()))?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let lock = File::open(folder).with_context(|| format!("cannot open the folder {}", folder.display()))?;
-    lock.lock().with_context(|| format!("cannot lock the folder {}", folder.display()))?;
-    Ok(lock)
+    key_file::lock(&settings.private_key_file, "signing key")
 }
 
 /// The private keys of a file, and when it was changed.
 fn read_private_keys(path: &Path) -> anyhow::Result<(Vec<SigningKey>, DateTime<Utc>)> {
-    let shown = path.display();
-    let unreadable = || format!("cannot read the signing key {shown}");
-    let found = fs::metadata(path).with_context(unreadable)?;
-    let mode = found.permissions().mode();
-    ensure!(
-        mode & OTHERS == 0,
-        "the signing key {shown} is open to others than its owner (mode {:o}): chmod 600 it",
-        mode & 0o777
-    );
-    let text = fs::read_to_string(path).with_context(unreadable)?;
-    let blocks = pem::parse_many(text).unwrap_or_default();
+    let (blocks, changed_at) = key_file::read_private(path, "signing key")?;
     let keys: Vec<_> = blocks.iter().map_while(SigningKey::parse).collect();
     ensure!(
         !keys.is_empty() && keys.len() == blocks.len(),
-        "the signing key {shown} is not an Ed25519 key in PEM (PKCS#8)"
+        "the signing key {} is not an Ed25519 key in PEM (PKCS#8)",
+        path.display()
     );
-    Ok((keys, found.modified().with_context(unreadable)?.into()))
+    Ok((keys, changed_at))
 }
 
 fn write_private(path: &Path, keys: &[&SigningKey]) -> anyhow::Result<()> {
     let blocks: Vec<_> = keys.iter().map(|key| Pem::new("PRIVATE KEY", key.pkcs8.as_slice())).collect();
-    write_whole(path, &blocks, 0o600)
+    key_file::write_whole(path, &blocks, 0o600)
 }
 
 fn write_public<'key>(path: &Path, keys: impl IntoIterator<Item = &'key [u8]>) -> anyhow::Result<()> {
@@ -253,34 +224,7 @@ fn write_public<'key>(path: &Path, keys: impl IntoIterator<Item = &'key [u8]>) -
         Some(Pem::new("PUBLIC KEY", key.as_der().ok()?.as_ref()))
     };
     let blocks: Option<Vec<_>> = keys.into_iter().map(encode).collect();
-    write_whole(path, &blocks.context("an Ed25519 key could not be written")?, 0o644)
-}
-
-/// Writes a file that is either there whole or not at all. Owner and mode stay as they are; a new file gets `mode`.
-fn write_whole(path: &Path, blocks: &[Pem], mode: u32) -> anyhow::Result<()> {
-    // The file itself, where there is a link to it.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let draft = path.with_extension(format!("{}.tmp", Uuid::now_v7()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        let mut mode = mode;
-        if let Ok(present) = fs::metadata(&path) {
-            mode = present.permissions().mode() & 0o777;
-            let draft = file.metadata()?;
-            if (draft.uid(), draft.gid()) != (present.uid(), present.gid()) {
-                fchown(&file, Some(present.uid()), Some(present.gid()))?;
-            }
-        }
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(pem::encode_many(blocks).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {
-        // Nothing to tell when it was never made.
-        let _ = fs::remove_file(&draft);
-    })
+    key_file::write_whole(path, &blocks.context("an Ed25519 key could not be written")?, 0o644)
 }
 
 fn seconds(time: DateTime<Utc>) -> String {

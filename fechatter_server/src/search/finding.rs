@@ -1,0 +1,200 @@
+//! Finds messages, newest first, by whichever way is shorter: the newest ones are read one by one where many match, and
+//! the index is asked where few do.
+
+use chat_core::ids::{ChatId, MessageId, UserId};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    matching::Match,
+    query::Query,
+    store::{self, Candidate, Expected},
+};
+
+/// So few messages are read without asking anything.
+const FEW: i64 = 1_000;
+/// The most messages that are read one by one before the index is asked all the same.
+const READ_MAX: i64 = 50_000;
+/// Messages that are read at a time.
+const STEP: i64 = 500;
+/// Messages that the index proposes at a time, and of how many of them the texts are read: a text may be long.
+const PROPOSALS: i64 = 200_000;
+const TEXTS_MIN: usize = 100;
+const TEXTS_MAX: usize = 500;
+/// In so many chats or fewer the newest are read without regard to when that was.
+const FEW_CHATS: usize = 4;
+/// How far back the first look into many chats goes; each further one goes farther by the factor.
+const FIRST_LOOK: TimeDelta = TimeDelta::minutes(10);
+const LOOK_FACTOR: i32 = 16;
+/// How far a message's id and its time may be apart: servers' clocks differ, and messages wait to be written.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
+
+/// Where is looked, and for what besides the text.
+pub(super) struct Within {
+    pub(super) reader: UserId,
+    pub(super) chats: Vec<Uuid>,
+    /// Messages that the chats ever had.
+    pub(super) messages: i64,
+    pub(super) senders: Option<Vec<Uuid>>,
+    pub(super) since: Option<DateTime<Utc>>,
+    pub(super) before: Option<DateTime<Utc>>,
+    pub(super) has_file: bool,
+    pub(super) mentions_me: bool,
+}
+
+/// A message that is what was looked for.
+pub(super) struct Hit {
+    pub(super) id: MessageId,
+    pub(super) chat_id: ChatId,
+    pub(super) found: Match,
+}
+
+/// A search on its way to older messages.
+pub(super) struct Finding<'search> {
+    query: &'search Query,
+    within: &'search Within,
+    wanted: usize,
+    now: DateTime<Utc>,
+    /// Everything from here on has been seen.
+    below: Uuid,
+    /// Nothing before this can be meant.
+    floor: Uuid,
+    hits: Vec<Hit>,
+}
+
+/// How a walk ended.
+#[derive(PartialEq, Eq)]
+enum Walk {
+    Done,
+    /// The rest would take too long.
+    GivenUp,
+}
+
+impl<'search> Finding<'search> {
+    /// Looks for so many messages with ids below this one.
+    pub(super) fn new(
+        query: &'search Query,
+        within: &'search Within,
+        below: Uuid,
+        wanted: usize,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let latest = within.before.and_then(|before| before.checked_add_signed(CLOCKS_DIFFER));
+        let earliest = within.since.and_then(|since| since.checked_sub_signed(CLOCKS_DIFFER));
+        let below = latest.map_or(below, |latest| below.min(first_id(latest)));
+        let floor = earliest.map_or(Uuid::nil(), first_id);
+        Self { query, within, wanted, now, below, floor, hits: Vec::new() }
+    }
+
+    /// The newest of them.
+    pub(super) async fn run(mut self, connection: &mut PgConnection) -> sqlx::Result<Vec<Hit>> {
+        if self.within.chats.is_empty() {
+            return Ok(self.hits);
+        }
+        let lexemes: Vec<_> =
+            self.query.terms.iter().flat_map(|term| term.tokens.lexemes(term.open)).collect();
+        if lexemes.is_empty() || self.within.messages <= FEW {
+            self.walk(connection, i64::MAX).await?;
+            return Ok(self.hits);
+        }
+        let terms = lexemes.join(" & ");
+        let expected = store::expected(connection, &terms).await?;
+        let budget = budget(&expected, self.within.messages, self.wanted);
+        if budget == 0 || self.walk(connection, budget).await? == Walk::GivenUp {
+            self.ask_index(connection, &terms).await?;
+        }
+        Ok(self.hits)
+    }
+
+    /// Reads the newest messages of all the chats. It looks into ever longer times, because a look reads from each chat:
+    /// one into a short time reads little of what is not needed.
+    async fn walk(&mut self, connection: &mut PgConnection, budget: i64) -> sqlx::Result<Walk> {
+        let wanted = i64::try_from(self.wanted).unwrap_or(i64::MAX);
+        let step = if self.query.terms.is_empty() { wanted } else { STEP.max(wanted) };
+        let newest = self.within.before.map_or(self.now, |before| before.min(self.now));
+        let start = time_of(self.below).map_or(newest, |time| time.min(newest));
+        let mut look = FIRST_LOOK;
+        let mut read = 0;
+        loop {
+            let far = self.within.chats.len() > FEW_CHATS;
+            let from = start.checked_sub_signed(look).filter(|_| far).map_or(Uuid::nil(), first_id);
+            let from = from.max(self.floor).min(self.below);
+            let rows = store::newest(connection, self.within, (from, self.below), step).await?;
+            let all = rows.len() < usize::try_from(step).unwrap_or(usize::MAX);
+            read += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if self.take(rows) {
+                return Ok(Walk::Done);
+            }
+            if all {
+                if from <= self.floor {
+                    return Ok(Walk::Done);
+                }
+                self.below = from;
+                look = look.checked_mul(LOOK_FACTOR).unwrap_or(TimeDelta::MAX);
+            }
+            if read >= budget {
+                return Ok(Walk::GivenUp);
+            }
+        }
+    }
+
+    /// Takes what the index proposes, text by text: some are not meant, such as the words of a phrase that do not stand
+    /// together, and what is left out.
+    async fn ask_index(&mut self, connection: &mut PgConnection, terms: &str) -> sqlx::Result<()> {
+        let at_a_time = self.wanted.saturating_mul(2).clamp(TEXTS_MIN, TEXTS_MAX);
+        loop {
+            let ids = (self.floor, self.below);
+            let proposed = store::proposed(connection, self.within, terms, ids, PROPOSALS).await?;
+            for some in proposed.chunks(at_a_time) {
+                let texts = store::texts(connection, self.within.reader, some).await?;
+                if self.take(texts) {
+                    return Ok(());
+                }
+            }
+            match proposed.last() {
+                Some(last) if proposed.len() >= usize::try_from(PROPOSALS).unwrap_or(usize::MAX) => {
+                    self.below = last.id;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Keeps what is meant; tells whether there are enough now.
+    fn take(&mut self, candidates: Vec<Candidate>) -> bool {
+        for Candidate { id, chat_id, content } in candidates {
+            self.below = id;
+            if let Some(found) = self.query.look(&content) {
+                self.hits.push(Hit { id: MessageId(id), chat_id: ChatId(chat_id), found });
+                if self.hits.len() >= self.wanted {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// How many messages to read one by one before the index is asked: as many as it takes if matches are spread evenly,
+/// four times over. None where the index has fewer to look at.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
+fn budget(expected: &Expected, readable: i64, wanted: usize) -> i64 {
+    if readable <= FEW {
+        return i64::MAX;
+    }
+    let enough = wanted as f64 * expected.messages.max(1.0) / expected.matches.max(1.0);
+    let reads = (2.0 * enough).min(readable as f64);
+    if reads >= expected.matches { 0 } else { ((4.0 * enough) as i64).clamp(FEW, READ_MAX) }
+}
+
+/// The least id of this time (RFC 9562, section 5.7).
+fn first_id(time: DateTime<Utc>) -> Uuid {
+    let milliseconds = u128::try_from(time.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(milliseconds.min((1 << 48) - 1) << 80)
+}
+
+/// The time of an id; none for one that lies beyond all times.
+fn time_of(id: Uuid) -> Option<DateTime<Utc>> {
+    i64::try_from(id.as_u128() >> 80).ok().and_then(DateTime::from_timestamp_millis)
+}

@@ -1,0 +1,141 @@
+//! Which characters are what, by ranges of code points; migration 0014 holds the same ranges for PostgreSQL.
+
+/// Ranges of code points, both ends included, in rising order.
+type Ranges = &'static [(u32, u32)];
+
+/// What nobody sees, and marks on letters: left out.
+const LEFT_OUT: Ranges = &[
+    (0x00AD, 0x00AD),
+    (0x0300, 0x036F),
+    (0x0483, 0x0487),
+    (0x0591, 0x05BD),
+    (0x05BF, 0x05BF),
+    (0x05C1, 0x05C2),
+    (0x05C4, 0x05C5),
+    (0x05C7, 0x05C7),
+    (0x0610, 0x061A),
+    (0x061C, 0x061C),
+    (0x0640, 0x0640),
+    (0x064B, 0x065F),
+    (0x0670, 0x0670),
+    (0x06D6, 0x06DC),
+    (0x06DF, 0x06E4),
+    (0x06E7, 0x06E8),
+    (0x06EA, 0x06ED),
+    (0x180B, 0x180F),
+    (0x1AB0, 0x1AFF),
+    (0x1DC0, 0x1DFF),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x20D0, 0x20FF),
+    (0xFE00, 0xFE0F),
+    (0xFE20, 0xFE2F),
+    (0xFEFF, 0xFEFF),
+    (0xE0000, 0xE0FFF),
+];
+
+/// Scripts without blanks between words, and symbols.
+const UNSPACED: Ranges = &[
+    (0x0E00, 0x0FFF),
+    (0x1000, 0x109F),
+    (0x1100, 0x11FF),
+    (0x1780, 0x17FF),
+    (0x1950, 0x19DF),
+    (0x1A20, 0x1AAF),
+    (0x2190, 0x2BFF),
+    (0x2E80, 0x2FFF),
+    (0x3005, 0x3007),
+    (0x3021, 0x303C),
+    (0x3041, 0x30FA),
+    (0x30FC, 0x9FFF),
+    (0xA000, 0xA4CF),
+    (0xA960, 0xA97F),
+    (0xA9E0, 0xA9FF),
+    (0xAA60, 0xAADF),
+    (0xAC00, 0xD7FF),
+    (0xF900, 0xFAFF),
+    (0x1B000, 0x1B16F),
+    (0x1F000, 0x1FAFF),
+    (0x20000, 0x3FFFF),
+];
+
+/// What stands between words.
+const BETWEEN_WORDS: Ranges = &[
+    (0x0000, 0x002F),
+    (0x003A, 0x0060),
+    (0x007B, 0x00A9),
+    (0x00AB, 0x00B4),
+    (0x00B6, 0x00B9),
+    (0x00BB, 0x00BF),
+    (0x00D7, 0x00D7),
+    (0x00F7, 0x00F7),
+    (0x02C2, 0x02C5),
+    (0x02D2, 0x02DF),
+    (0x02E5, 0x02EB),
+    (0x02ED, 0x02ED),
+    (0x02EF, 0x02FF),
+    (0x037E, 0x037E),
+    (0x0387, 0x0387),
+    (0x0589, 0x058A),
+    (0x05BE, 0x05BE),
+    (0x05C0, 0x05C0),
+    (0x05C3, 0x05C3),
+    (0x05C6, 0x05C6),
+    (0x05F3, 0x05F4),
+    (0x0600, 0x060F),
+    (0x061B, 0x061F),
+    (0x066A, 0x066D),
+    (0x06D4, 0x06D4),
+    (0x0964, 0x0965),
+    (0x0970, 0x0970),
+    (0x1360, 0x1368),
+    (0x1680, 0x1680),
+    (0x2000, 0x206F),
+    (0x20A0, 0x20CF),
+    (0x3000, 0x3004),
+    (0x3008, 0x3020),
+    (0x303D, 0x3040),
+    (0x30FB, 0x30FB),
+    (0xFD3E, 0xFD3F),
+    (0xFE10, 0xFE1F),
+    (0xFE30, 0xFE6F),
+    (0xFF5F, 0xFF65),
+    (0xFFE0, 0xFFFF),
+];
+
+/// What a folded character is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A part of a word.
+    Word,
+    /// One of a script without blanks between words, or a symbol: it counts for itself.
+    Unspaced,
+    /// What stands between words.
+    Between,
+}
+
+/// What a character is, once it is folded.
+pub(super) fn class(letter: char) -> Class {
+    if letter.is_ascii() {
+        return if letter.is_ascii_alphanumeric() { Class::Word } else { Class::Between };
+    }
+    if holds(UNSPACED, letter) {
+        Class::Unspaced
+    } else if holds(BETWEEN_WORDS, letter) {
+        Class::Between
+    } else {
+        Class::Word
+    }
+}
+
+/// Whether the character is left out.
+pub(super) fn is_left_out(letter: char) -> bool {
+    !letter.is_ascii() && holds(LEFT_OUT, letter)
+}
+
+fn holds(ranges: Ranges, letter: char) -> bool {
+    let code = u32::from(letter);
+    let after = ranges.partition_point(|(first, _)| *first <= code);
+    after > 0 && code <= ranges[after - 1].1
+}
