@@ -47,6 +47,10 @@ declare
 begin
     if octet_length(folded) = length(folded) then
         folded := regexp_replace(folded, '[^0-9a-z]+', ' ', 'g');
+        -- By far the most common case, in which nothing is looked at twice.
+        if folded !~ '[^ ]{65}' then
+            return array_to_tsvector(array_remove(string_to_array(folded, ' '), ''));
+        end if;
         lexemes := string_to_array(folded, ' ');
     else
         lexemes := string_to_array(regexp_replace(folded, '[' || between_words || unspaced || ']+', ' ', 'g'), ' ');
