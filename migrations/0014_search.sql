@@ -41,7 +41,8 @@ declare
         || '\u05C3\u05C6\u05F3\u05F4\u0600-\u060F\u061B-\u061F\u066A-\u066D\u06D4\u0964\u0965\u0970\u1360-\u1368\u1680'
         || '\u2000-\u206F\u20A0-\u20CF\u3000-\u3004\u3008-\u3020\u303D-\u3040\u30FB\uFD3E\uFD3F\uFE10-\uFE1F'
         || '\uFE30-\uFE6F\uFF5F-\uFF65\uFFE0-\uFFFF';
-    folded text := search_folded(content);
+    -- With its schema: a restore and an index build look for functions nowhere else.
+    folded text := public.search_folded(content);
     lexemes text[];
     letters text[];
 begin

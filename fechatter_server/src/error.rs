@@ -60,6 +60,9 @@ pub enum Error {
     /// More bytes than a file may have.
     #[error("the file is too large")]
     TooLarge,
+    /// A file that is sent in a coding.
+    #[error("the file is coded")]
+    FileCoded,
     /// Too much to do; says what.
     #[error("{0}")]
     Busy(&'static str),
@@ -203,6 +206,11 @@ impl From<Error> for Problem {
             Error::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The file is larger than files may be.")
             }
+            Error::FileCoded => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "A file is taken as it is: without Content-Encoding.",
+            ),
             Error::Busy(detail) => Self::unavailable(detail),
             Error::Database(error) => error.into(),
             Error::Internal(message) => {

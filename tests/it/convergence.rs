@@ -509,21 +509,7 @@ async fn every_event_leads_from_the_old_state_to_the_new_one() {
 
     threads(&ann, &bob, &chat, &mut bobs).await;
     quotes(&ann, &bob, &chat, &mut bobs).await;
-    let named = id_of(&ann.send(&chat, "@bob, look").await);
-    bobs.follows("message", "").await;
-    let message = format!("{path}/messages/{named}");
-    for content in ["never mind", "@bob, look again", "@all: look", "nothing"] {
-        ann.patch(&message, json!({ "content": content })).await.expect(200);
-        bobs.follows("message_update", "").await;
-    }
-    ann.patch(&message, json!({ "content": "@all" })).await.expect(200);
-    bobs.follows("message_update", "").await;
-    bob.put(&format!("{path}/read"), json!({ "message_id": named })).await.expect(200);
-    bobs.follows("read", "").await;
-    bob.put(&format!("{path}/unread"), json!({ "message_id": first["id"] })).await.expect(200);
-    bobs.follows("read", "").await;
-    ann.delete(&message).await.expect(204);
-    bobs.follows("message_delete", "").await;
+    mentions(&ann, &bob, &chat, &mut bobs).await;
 
     bob.patch(&format!("{members}/me"), json!({ "notify_level": "Mentions" })).await.expect(200);
     bobs.follows("chat_update", "settings_changed").await;
@@ -569,6 +555,26 @@ async fn every_event_leads_from_the_old_state_to_the_new_one() {
     bobs.follows("chat_update", "deleted").await;
     ann.delete(&format!("/api/workspaces/{workspace}")).await.expect(204);
     bobs.follows("workspace_update", "deleted").await;
+}
+
+/// What is made of mentions, as bob sees it.
+async fn mentions(ann: &Actor, bob: &Actor, chat: &str, bobs: &mut Client) {
+    let path = format!("/api/chats/{chat}");
+    let named = id_of(&ann.send(chat, "@bob, look").await);
+    bobs.follows("message", "").await;
+    let message = format!("{path}/messages/{named}");
+    for content in ["never mind", "@bob, look again", "@all: look", "nothing"] {
+        ann.patch(&message, json!({ "content": content })).await.expect(200);
+        bobs.follows("message_update", "").await;
+    }
+    ann.patch(&message, json!({ "content": "@all" })).await.expect(200);
+    bobs.follows("message_update", "").await;
+    bob.put(&format!("{path}/read"), json!({ "message_id": named })).await.expect(200);
+    bobs.follows("read", "").await;
+    bob.put(&format!("{path}/unread"), json!({ "message_id": named })).await.expect(200);
+    bobs.follows("read", "").await;
+    ann.delete(&message).await.expect(204);
+    bobs.follows("message_delete", "").await;
 }
 
 /// What happens to threads, as bob sees it.

@@ -214,14 +214,27 @@ impl Chat {
         Some(Own { joined: self.joined[&person], last_read, messages, threads })
     }
 
-    /// What a message means for its thread, if it stands in one: the author of the root follows unless they will not.
-    fn replied(&mut self, said: &Said, person: usize, author: Option<usize>) {
+    /// What the newest message means for its thread, if it stands in one: who wrote it follows.
+    fn replied(&mut self, said: &Said, person: usize) {
         let (Some(root), seq) = (&said.thread, self.messages.len()) else { return };
         self.follows.insert((root.clone(), person), Follow { following: true, last_read: seq });
-        if let Some(author) = author.filter(|author| self.read.contains_key(author)) {
+    }
+
+    /// Whom something makes follow a thread, from the message of `seq` on: unless it was their will not to.
+    fn involved(&mut self, root: &str, seq: usize, ids: &[String], people: &[Actor]) {
+        let persons = people.iter().enumerate().filter(|(_, person)| ids.contains(&person.id));
+        for (person, _) in persons.filter(|(person, _)| self.read.contains_key(person)) {
             let follow = Follow { following: true, last_read: seq - 1 };
-            self.follows.entry((root.clone(), author)).or_insert(follow);
+            self.follows.entry((root.to_owned(), person)).or_insert(follow);
         }
+    }
+
+    fn erase(&mut self, message: usize) {
+        let said = &mut self.messages[message];
+        said.content = None;
+        said.reactions.clear();
+        said.mentions.clear();
+        self.reacted.retain(|(reacted, ..)| *reacted != message);
     }
 
     fn react(&mut self, message: usize, person: usize, emoji: &'static str, adds: bool) {
@@ -515,15 +528,10 @@ impl World {
                     .filter(|_| number.is_multiple_of(3));
                 let content = present.clone().unwrap_or_else(|| text(number));
                 let answer = actor.patch(&message_path, json!({ "content": content })).await;
-                let status = if !(member && own) {
-                    403
-                } else if gone {
-                    409
-                } else {
-                    200
-                };
-                expect(answer, status);
-                if status == 200 && present.is_none() {
+                let may = member && own;
+                let done = if gone { 409 } else { 200 };
+                expect(answer, if may { done } else { 403 });
+                if may && !gone && present.is_none() {
                     let named = chat.named(&content, &people);
                     let said = &mut chat.messages[step.message];
                     // The same handle means whom it meant.
@@ -532,31 +540,27 @@ impl World {
                     }
                     said.content = Some(content);
                     said.version += 1;
+                    let (thread, mentions) = (said.thread.clone(), said.mentions.clone());
+                    if let Some(root) = thread {
+                        chat.involved(&root, step.message + 1, &mentions, &people);
+                    }
                 }
             }
             What::Delete => {
                 let may = !noted && (person == OWNER || (member && own));
                 expect(actor.delete(&message_path).await, if may { 204 } else { 403 });
                 if may {
-                    chat.messages[step.message].content = None;
-                    chat.messages[step.message].reactions.clear();
-                    chat.messages[step.message].mentions.clear();
-                    chat.reacted.retain(|(message, ..)| *message != step.message);
+                    chat.erase(step.message);
                 }
             }
             What::React | What::Unreact => {
                 let emoji = EMOJI[number % EMOJI.len()];
                 let adds = what == What::React;
                 let method = if adds { Method::PUT } else { Method::DELETE };
-                let door = format!("{message_path}/reactions/{emoji}");
-                let answer = actor.request(method, &door, None).await;
-                let status = match (member, gone && adds) {
-                    (false, _) => 403,
-                    (true, true) => 409,
-                    (true, false) => 200,
-                };
-                let answer = expect(answer, status);
-                if status == 200 {
+                let answer = actor.request(method, &format!("{message_path}/reactions/{emoji}"), None).await;
+                let done = if gone && adds { 409 } else { 200 };
+                let answer = expect(answer, if member { done } else { 403 });
+                if member && done == 200 {
                     chat.react(step.message, person, emoji, adds);
                     assert_eq!(counts(&answer["reactions"]), chat.messages[step.message].reactions);
                 }
@@ -595,12 +599,7 @@ impl World {
     /// [`Self::act`], for what is done to the thread that the message stands in, or that could stand under it.
     async fn act_on_thread(&mut self, step: Step, number: usize) {
         let Step { what, person, .. } = step;
-        let authors: BTreeMap<_, _> = self
-            .clients
-            .iter()
-            .enumerate()
-            .map(|(person, client)| (client.actor.id.clone(), person))
-            .collect();
+        let people: Vec<_> = self.clients.iter().map(|client| client.actor.clone()).collect();
         let (chat, actor) = (&mut self.chats[step.chat], &self.clients[person].actor);
         let member = chat.read.contains_key(&person);
         let path = format!("/api/chats/{}", chat.id);
@@ -614,8 +613,7 @@ impl World {
                 let root = chat.messages.iter().find(|said| said.id == root_id).expect("a root");
                 let to = if number.is_multiple_of(4) { target } else { root.clone() };
                 let also = what == What::ReplyInChat;
-                let body =
-                    json!({ "content": format!("{number}"), "thread_root": to.id, "also_in_chat": also });
+                let body = json!({ "content": text(number), "thread_root": to.id, "also_in_chat": also });
                 let answer = actor.post(&format!("{path}/messages"), body).await;
                 let status = match (member, to.system || to.thread.is_some(), to.content.is_some()) {
                     (false, ..) => 403,
@@ -627,8 +625,11 @@ impl World {
                 if status == 201 {
                     let said = Said::read(&sent);
                     assert_eq!((said.thread.as_ref(), said.in_chat), (Some(&to.id), also));
+                    assert_eq!(said.mentions, chat.named(&text(number), &people), "{sent}");
                     chat.messages.push(said.clone());
-                    chat.replied(&said, person, authors.get(&to.sender).copied());
+                    chat.replied(&said, person);
+                    let involved = [&[to.sender.clone()][..], &to.mentions, &said.mentions].concat();
+                    chat.involved(&to.id, chat.messages.len(), &involved, &people);
                     if also {
                         chat.read.insert(person, chat.messages.len());
                     }

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use fechatter_tests::{Actor, Answer, Site, actor::id_of};
-use reqwest::Method;
+use reqwest::{Body, Method};
 use serde_json::{Value, json};
 
 /// What operations find out by themselves, and the rate limits, which have tests of their own.
-const BY_HANDLERS: [u16; 5] = [401, 403, 404, 409, 429];
+const BY_HANDLERS: [u16; 6] = [401, 403, 404, 409, 416, 429];
 /// What only time tells; `edge` sees it.
 const SLOW: u16 = 408;
 
@@ -45,6 +45,10 @@ impl Operation {
     fn has_query(&self) -> bool {
         let parameters = self.described["parameters"].as_array();
         parameters.into_iter().flatten().any(|parameter| parameter["in"] == "query")
+    }
+
+    fn takes_json(&self) -> bool {
+        self.described["requestBody"]["content"]["application/json"].is_object()
     }
 
     fn documented(&self) -> BTreeSet<u16> {
@@ -111,6 +115,18 @@ impl Scene {
         let response = request.header("content-type", media_type).body(body).send().await.expect("an answer");
         Answer::read(operation.name(), response).await
     }
+
+    /// A file that its head alone condemns.
+    async fn send_file(&self, operation: &Operation, header: &str, value: &str) -> Answer {
+        let url = self.site.url(&format!("{}?workspace_id={}&name=a", self.path(operation), self.workspace));
+        let body = Body::wrap_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let request = self.site.client.request(operation.method.clone(), url).bearer_auth(&self.owner.token);
+        Answer::read(
+            operation.name(),
+            request.header(header, value).body(body).send().await.expect("an answer"),
+        )
+        .await
+    }
 }
 
 /// Sends an operation all that it must refuse; answers with the statuses.
@@ -148,7 +164,7 @@ async fn provoke(scene: &Scene, operation: &Operation) -> BTreeSet<u16> {
         ask(owner, &format!("{}?colour=red", scene.path(operation))).await.blames("colour");
         seen.insert(400);
     }
-    if operation.described["requestBody"].is_object() {
+    if operation.takes_json() {
         let large = format!("{{\"colour\": \"{}\"}}", "x".repeat(300_000));
         for (media_type, body, status) in [
             ("text/plain", "{}".to_owned(), 415),
@@ -158,6 +174,13 @@ async fn provoke(scene: &Scene, operation: &Operation) -> BTreeSet<u16> {
             ("application/json; charset=utf-8", large, 413),
         ] {
             scene.send_raw(operation, media_type, body).await.expect(status);
+            seen.insert(status);
+        }
+    } else if operation.described["requestBody"].is_object() {
+        for (header, value, status) in
+            [("content-encoding", "gzip", 415), ("content-length", "1000000000000", 413)]
+        {
+            scene.send_file(operation, header, value).await.expect(status);
             seen.insert(status);
         }
     }

@@ -39,7 +39,7 @@ impl Actor {
     /// A request to the REST server as this person.
     pub fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("http://{}{path}", self.rest));
-        let request = request.timeout(Duration::from_secs(120));
+        let request = request.timeout(Duration::from_mins(2));
         if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     body::BodyDataStream,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
 use bytes::Bytes;
 use chat_core::{
@@ -147,11 +147,7 @@ async fn admit(parts: &mut Parts, state: &AppState) -> Result<Admitted, Problem>
 /// Refuses by what the head tells, before anything is read: that it is too large, or coded.
 fn judge_head(headers: &HeaderMap, room: u64, state: &AppState) -> Result<(), Problem> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "A file is taken as it is: without Content-Encoding.",
-        ));
+        return Err(Error::FileCoded.into());
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let beside = if is_form(headers) { FORM } else { 0 };

@@ -83,8 +83,8 @@ async fn only_who_may_read_the_message_now_may_read_the_file() {
         learns_nothing(person, &id_of(&file)).await;
     }
     bob.send_files(&private, &[&file]).await.blames("file_ids");
-    let list = ann.get(&format!("/api/chats/{private}/files")).await.expect(200);
-    assert_eq!(list["files"], json!([]));
+    let page = ann.get(&format!("/api/chats/{private}/files")).await.expect(200);
+    assert_eq!(page["files"], json!([]));
     let kept: i64 = sqlx::query_scalar(
         "select (select count(*) from files where facts->>'id' = $1 or thumbnail_of::text = $1)
             + (select count(*) from messages where files::text like '%' || $1 || '%')",

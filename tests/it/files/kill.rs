@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use chat_core::clock::Clock;
 use fechatter_server::{auth::issuer::make_key_files, vault::ring::make_file_keys};
 use fechatter_tests::{Actor, actor::id_of, cluster, files::objects, program::Program};
 use nix::sys::signal::Signal;
@@ -83,7 +84,7 @@ impl Machine {
         ] {
             sqlx::query(statement).execute(&self.pool).await.expect("an update");
         }
-        let then = SystemTime::now() - Duration::from_hours(48);
+        let then = SystemTime::from(Clock::system().now()) - Duration::from_hours(48);
         for file in objects(&self.files()) {
             File::open(self.files().join(file)).and_then(|file| file.set_modified(then)).expect("a time");
         }

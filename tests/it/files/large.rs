@@ -13,7 +13,7 @@ const MIB: usize = 1024 * 1024;
 /// How much more memory the server may take for it; its chunks are 64 KiB, and its parts 1 MiB.
 const MORE_MIB: usize = 64;
 
-/// The memory of a process that is in use, in MiB (proc(5), VmHWM: the most that it ever was).
+/// The memory of a process that is in use, in MiB (proc(5), `VmHWM`: the most that it ever was).
 fn most_memory(process: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
