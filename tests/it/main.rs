@@ -30,6 +30,7 @@ mod migrating;
 mod model;
 mod notes;
 mod operators;
+mod outsiders;
 mod overload;
 mod paging;
 mod permission_cells;
