@@ -171,8 +171,10 @@ begin
     end loop;
 end $$;
 
--- As before, but for whom a handle means.
-create or replace function send_messages(
+-- Sends a batch of messages like the function of the same name before it, with what stands beside their text. Of each
+-- message `handles` and `file_ids` hold a list with blanks between, null for an empty one. No file may be claimed twice
+-- in a batch.
+create function send_messages(
     ids uuid[], chat_ids uuid[], sender_ids uuid[], client_ids text[], contents text[], replies_to uuid[],
     thread_roots uuid[], in_chats boolean[], handles text[], everybody boolean[], file_ids text[]
 ) returns table (
