@@ -58,6 +58,9 @@ fn shared(prefix: &str) -> Vec<(String, String)> {
         // All of them come from here, and are one person's.
         ("LIMITS__CONNECTIONS_PER_ADDRESS", "0"),
         ("LIMITS__ENABLED", "false"),
+        // What is under way ends by the signals alone, on a slow machine too.
+        ("LIMITS__REQUEST_S", "60"),
+        ("LIMITS__BODY_IDLE_S", "60"),
         // A request that waits for a lock is slow, not refused.
         ("DATABASE__LOCK_TIMEOUT_S", "9"),
         ("DATABASE__STATEMENT_TIMEOUT_S", "9"),
