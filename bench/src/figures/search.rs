@@ -30,7 +30,7 @@ const SEARCHES: [(&str, &str, &str); 12] = [
     ("a word in 0.2 %", "w500", "newest"),
     ("a word in 1 of 100,000", "xylophone", "newest"),
     ("a word in none", "nowhere", "newest"),
-    ("two words of 60 % and 4 %", "the w30", "newest"),
+    ("two words of 60 % and 4 %", "the+w30", "newest"),
     ("a phrase of frequent words", "%22w1+w2%22", "newest"),
     ("a beginning", "w29*", "newest"),
     ("two characters, frequent", "%E4%B8%80%E4%B8%80", "newest"),
