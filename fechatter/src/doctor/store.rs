@@ -265,14 +265,16 @@ pub(super) async fn files_before(
     )
     .fetch_all(connection)
     .await?;
-    let stored = rows.into_iter().map(|row| StoredFile {
-        id: row.id,
-        location: row.location,
-        size: row.size.unsigned_abs(),
-        sha256: row.sha256.try_into().unwrap_or_default(),
-        key_id: row.key_id,
-        wrapped_key: row.wrapped_key,
-        format: row.format,
+    let stored = rows.into_iter().map(|row| {
+        StoredFile::of_row(
+            row.id,
+            row.location,
+            row.size,
+            row.sha256,
+            row.key_id,
+            row.wrapped_key,
+            row.format,
+        )
     });
     Ok(stored.collect())
 }

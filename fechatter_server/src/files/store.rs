@@ -44,32 +44,23 @@ macro_rules! readable {
         )
         .fetch_optional($pool)
         .await?;
-        row.map(|row| {
-            Ok(Readable {
-                stored: StoredFile {
-                    id: row.id,
-                    location: row.location,
-                    size: u64::try_from(row.size).unwrap_or_default(),
-                    sha256: row.sha256.try_into().map_err(|_| Error::Internal("a hash of another length".into()))?,
-                    key_id: row.key_id,
-                    wrapped_key: row.wrapped_key,
-                    format: row.format,
-                },
-                content_type: row.content_type,
-                name: row.name,
-            })
-        })
-        .transpose()
+        Ok(row.map(|row| Readable {
+            stored: StoredFile::of_row(
+                row.id, row.location, row.size, row.sha256, row.key_id, row.wrapped_key, row.format,
+            ),
+            content_type: row.content_type,
+            name: row.name,
+        }))
     }};
 }
 
 /// The file of the proof.
-pub(super) async fn file(pool: &PgPool, permit: &FilePermit) -> Result<Option<Readable>, Error> {
+pub(super) async fn file(pool: &PgPool, permit: &FilePermit) -> sqlx::Result<Option<Readable>> {
     readable!(pool, "f.id = $1", permit.file_id().0)
 }
 
 /// The small picture of the file of the proof.
-pub(super) async fn thumbnail(pool: &PgPool, permit: &FilePermit) -> Result<Option<Readable>, Error> {
+pub(super) async fn thumbnail(pool: &PgPool, permit: &FilePermit) -> sqlx::Result<Option<Readable>> {
     readable!(pool, "f.thumbnail_of = $1", permit.file_id().0)
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use chat_core::{
     caller::Caller,
     http::page::cut,
-    ids::{ChatId, UserId},
-    message::Message,
+    ids::{ChatId, MessageId, UserId},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,10 +14,7 @@ use super::types::{ListMentions, MentionPage};
 use crate::{
     chats,
     error::Error,
-    messages::{
-        store::{messages, to_message},
-        views,
-    },
+    messages::{store::readable_at, views},
 };
 
 /// Refuses who may not mention everybody in the chat.
@@ -45,7 +41,7 @@ pub(super) async fn of_caller(
 ) -> sqlx::Result<MentionPage> {
     let mut found = places(connection, caller, query).await?;
     let has_more = cut(&mut found, query.limit);
-    let mut messages = at(connection, &found).await?;
+    let mut messages = readable_at(connection, caller.user_id(), &found).await?;
     views::store::complete(connection, caller.user_id(), &mut messages).await?;
     let chats: BTreeSet<ChatId> = messages.iter().map(|message| message.chat_id).collect();
     let chats = chats::views::store::known(connection, caller, &Vec::from_iter(chats)).await?;
@@ -57,18 +53,15 @@ async fn places(
     connection: &mut PgConnection,
     caller: Caller,
     query: &ListMentions,
-) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
+) -> sqlx::Result<Vec<(ChatId, MessageId)>> {
     let rows = sqlx::query!(
         r#"
-        select chat_id as "chat_id!", message_id as "message_id!" from (
+        select chat_id as "chat_id!: ChatId", message_id as "message_id!: MessageId" from (
             (
                 select k.chat_id, k.message_id
-                from mentions k join chats c on c.id = k.chat_id and c.deleted_at is null
+                from mentions k
                 where k.user_id = $1 and k.present and k.message_id < $2
-                    and (exists (select from chat_members cm where cm.chat_id = c.id and cm.user_id = $1)
-                        or c.chat_type = 'PublicChannel' and exists (
-                            select from workspace_members w where w.workspace_id = c.workspace_id and w.user_id = $1
-                        ))
+                    and exists (select from readable_chats($1) r where r.id = k.chat_id offset 0)
                 order by k.message_id desc limit $3
             ) union (
                 select k.chat_id, k.message_id
@@ -93,21 +86,4 @@ async fn places(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.chat_id, row.message_id)).collect())
-}
-
-/// The messages of these chats and ids, newest first.
-async fn at(connection: &mut PgConnection, places: &[(Uuid, Uuid)]) -> sqlx::Result<Vec<Message>> {
-    let (chats, ids): (Vec<_>, Vec<_>) = places.iter().copied().unzip();
-    let rows = messages!(
-        "",
-        "from unnest($1::uuid[], $2::uuid[]) place (chat_id, id)
-         cross join lateral (select * from messages where chat_id = place.chat_id and id = place.id limit 1) m
-         join users s on s.id = m.sender_id
-         order by m.id desc",
-        &chats,
-        &ids,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| to_message!(row)).collect())
 }

@@ -5,6 +5,7 @@ use chat_core::{
     message::Message,
 };
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::views::store as views;
 use crate::access::{ChatPermit, ReadChat};
@@ -122,4 +123,25 @@ pub(super) async fn seq_of(
     sqlx::query_scalar!("select seq from messages where chat_id = $1 and id = $2", chat_id.0, id.0)
         .fetch_optional(connection)
         .await
+}
+
+/// Of the messages at these places those that their reader may read, in this order.
+pub(crate) async fn readable_at(
+    connection: &mut PgConnection,
+    reader: UserId,
+    places: &[(ChatId, MessageId)],
+) -> sqlx::Result<Vec<Message>> {
+    let (chats, ids): (Vec<Uuid>, Vec<Uuid>) = places.iter().map(|(chat, id)| (chat.0, id.0)).unzip();
+    let rows = messages!(
+        "",
+        "from unnest($2::uuid[], $3::uuid[]) with ordinality place (chat_id, id, nth)
+         cross join lateral (select * from messages where chat_id = place.chat_id and id = place.id limit 1) m
+         join users s on s.id = m.sender_id
+         where exists (select from readable_chats($1) r where r.id = m.chat_id offset 0)
+         order by place.nth",
+        reader.0,
+        &chats,
+        &ids,
+    );
+    Ok(rows.fetch_all(connection).await?.into_iter().map(|row| to_message!(row)).collect())
 }

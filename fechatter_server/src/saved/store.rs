@@ -123,14 +123,8 @@ pub(super) async fn list(
         r#"v.id as "saved_id: SavedId", v.saved_at,"#,
         "from (
             select * from saved_messages v
-            where v.user_id = $1 and v.id < $2 and exists (
-                select from chats c
-                join workspace_members wm on wm.workspace_id = c.workspace_id and wm.user_id = $1
-                where c.id = v.chat_id and c.deleted_at is null and (
-                    c.chat_type = 'PublicChannel'
-                    or exists (select from chat_members cm where cm.chat_id = c.id and cm.user_id = $1)
-                )
-            )
+            where v.user_id = $1 and v.id < $2
+                and exists (select from readable_chats($1) r where r.id = v.chat_id offset 0)
             order by v.id desc limit $3
          ) v
          join messages m on m.chat_id = v.chat_id and m.id = v.message_id

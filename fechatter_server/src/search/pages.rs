@@ -17,7 +17,7 @@ use super::{
     store::{self, Called},
     types::{ChatFacts, Cursor, SearchMessages, SearchPage, SearchResult, Sort},
 };
-use crate::messages::views::store as views;
+use crate::messages::{store::readable_at, views::store as views};
 
 /// The newest matches among which the best are found.
 const COMPARED: usize = 1_000;
@@ -121,7 +121,7 @@ impl Asked<'_> {
         hits: Vec<Hit>,
     ) -> sqlx::Result<Vec<SearchResult>> {
         let found: Vec<_> = hits.iter().map(|hit| (hit.chat_id, hit.id)).collect();
-        let mut messages = store::whole(connection, self.reader, &found).await?;
+        let mut messages = readable_at(connection, self.reader, &found).await?;
         views::complete(connection, self.reader, &mut messages).await?;
         let chats: Vec<_> = found.iter().map(|(chat, _)| chat.0).collect();
         let chats = store::called(connection, self.reader, &chats).await?;

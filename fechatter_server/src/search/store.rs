@@ -2,14 +2,12 @@
 
 use chat_core::{
     chat::ChatType,
-    ids::{ChatId, MessageId, UserId, WorkspaceId},
-    message::Message,
+    ids::{ChatId, UserId, WorkspaceId},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{finding::Within, types::ChatFacts};
-use crate::messages::store::{messages, to_message};
 
 /// A chat that may be read.
 pub(super) struct Readable {
@@ -138,7 +136,11 @@ pub(super) async fn newest(
                 and ($7::timestamptz is null or m.created_at >= $7)
                 and ($8::timestamptz is null or m.created_at < $8)
                 and (not $9::boolean or m.files is not null)
-                and (not $10::boolean or $1 = any (m.mentions) or (m.mentions_all and r.member))
+                and (not $10::boolean or exists (
+                    select from mentions k
+                    where k.chat_id = m.chat_id and k.message_id = m.id and k.present and (k.user_id = $1
+                        or k.user_id is null and k.sender_id <> $1 and k.seq > r.joined_seq)
+                ))
             order by m.id desc limit $5
         ) m
         where r.id = any ($2)
@@ -174,7 +176,7 @@ pub(super) async fn proposed(
         r#"
         select m.id as "id!", m.chat_id as "chat_id!"
         from (
-            select m.id, m.chat_id, m.mentions, m.mentions_all from messages m
+            select m.id, m.chat_id from messages m
             where message_terms(m.content) @@ $11::text::tsquery
                 and m.id >= $3 and m.id < $4
                 and ($6::uuid[] is null or m.sender_id = any ($6))
@@ -184,8 +186,12 @@ pub(super) async fn proposed(
             offset 0
         ) m
         where (m.chat_id in (select id from readable_chats($1) where id = any ($2))) is true
-            and (not $10::boolean or $1 = any (m.mentions)
-                or (m.mentions_all and (m.chat_id in (select id from readable_chats($1) where member)) is true))
+            and (not $10::boolean or exists (
+                select from mentions k
+                left join chat_members cm on cm.chat_id = k.chat_id and cm.user_id = $1
+                where k.chat_id = m.chat_id and k.message_id = m.id and k.present and (k.user_id = $1
+                    or k.user_id is null and k.sender_id <> $1 and k.seq > cm.joined_seq)
+            ))
         order by m.id desc limit $5
         "#,
         within.reader.0,
@@ -226,24 +232,4 @@ pub(super) async fn texts(
     )
     .fetch_all(connection)
     .await
-}
-
-/// These messages, whole, in this order.
-pub(super) async fn whole(
-    connection: &mut PgConnection,
-    reader: UserId,
-    found: &[(ChatId, MessageId)],
-) -> sqlx::Result<Vec<Message>> {
-    let (chats, ids): (Vec<Uuid>, Vec<Uuid>) = found.iter().map(|(chat, id)| (chat.0, id.0)).unzip();
-    let rows = messages!(
-        "",
-        "from unnest($2::uuid[], $3::uuid[]) with ordinality w (chat_id, id, place)
-         join readable_chats($1) r on r.id = w.chat_id
-         join messages m on m.chat_id = w.chat_id and m.id = w.id
-         join users s on s.id = m.sender_id order by w.place",
-        reader.0,
-        &chats,
-        &ids,
-    );
-    Ok(rows.fetch_all(connection).await?.into_iter().map(|row| to_message!(row)).collect())
 }

@@ -67,6 +67,24 @@ pub struct StoredFile {
     pub format: i16,
 }
 
+impl StoredFile {
+    /// The file of a row of `files`.
+    #[must_use]
+    pub fn of_row(
+        id: FileId,
+        location: String,
+        size: i64,
+        sha256: Vec<u8>,
+        key_id: String,
+        wrapped_key: Vec<u8>,
+        format: i16,
+    ) -> Self {
+        // The table's constraints see to both.
+        let (size, sha256) = (size.unsigned_abs(), sha256.try_into().unwrap_or_default());
+        Self { id, location, size, sha256, key_id, wrapped_key, format }
+    }
+}
+
 /// A file's own key, under a key of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedKey {
