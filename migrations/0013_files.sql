@@ -25,7 +25,6 @@ alter table files
         and (thumbnail_of is null or message_id is null)
     ),
     add constraint files_size_check check (size > 0),
-    add constraint files_sha256_check check (octet_length(sha256) = 32),
     -- A message takes its files with it: none of them becomes its uploader's again.
     drop constraint files_message_fkey,
     add constraint files_message_fkey foreign key (chat_id, message_id) references messages (chat_id, id)

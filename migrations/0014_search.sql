@@ -78,16 +78,15 @@ end $$;
 create index messages_terms_idx on messages using gin (message_terms(content)) with (gin_pending_list_limit = 256);
 
 -- The chats that somebody may read, as the permission matrix says: those that they are in, and the public channels of
--- their workspaces, where joined_seq is null for who has not joined. Every statement over all that somebody may read
--- asks it. Where it asks for a few chats, `exists (… offset 0)` has PostgreSQL look each up, instead of joining with all.
+-- their workspaces. Every statement that searches asks it.
 create function readable_chats(reader uuid) returns table (
-    id uuid, workspace_id uuid, joined_seq bigint, last_seq bigint
+    id uuid, workspace_id uuid, member boolean, last_seq bigint
 ) language sql stable as $$
-    select c.id, c.workspace_id, cm.joined_seq, c.last_seq
+    select c.id, c.workspace_id, true, c.last_seq
     from chat_members cm join chats c on c.id = cm.chat_id
     where cm.user_id = reader and c.deleted_at is null
     union all
-    select c.id, c.workspace_id, null, c.last_seq
+    select c.id, c.workspace_id, false, c.last_seq
     from workspace_members wm join chats c on c.workspace_id = wm.workspace_id
     where wm.user_id = reader and c.chat_type = 'PublicChannel' and c.deleted_at is null
         and not exists (select from chat_members cm where cm.chat_id = c.id and cm.user_id = reader)

@@ -16,7 +16,9 @@ use super::{
 const FEW: i64 = 1_000;
 /// The most messages that are read one by one before the index is asked all the same.
 const READ_MAX: i64 = 50_000;
-/// Messages that are read at a time.
+/// How many times as long as a match in the index takes reading a message.
+const READ_COST: f64 = 3.0;
+/// Messages that are read at a time, unless there are more chats to read from.
 const STEP: i64 = 500;
 /// Messages that the index proposes at a time, and of how many of them the texts are read: a text may be long.
 const PROPOSALS: i64 = 200_000;
@@ -24,8 +26,10 @@ const TEXTS_MIN: usize = 100;
 const TEXTS_MAX: usize = 500;
 /// In so many chats or fewer the newest are read without regard to when that was.
 const FEW_CHATS: usize = 4;
-/// How far back the first look into many chats goes; each further one goes farther by the factor.
+/// How far back the first look into many chats goes, how far one goes at least, and how many times as far as the one
+/// before at most.
 const FIRST_LOOK: TimeDelta = TimeDelta::minutes(10);
+const LOOK_MIN: TimeDelta = TimeDelta::seconds(1);
 const LOOK_FACTOR: i32 = 16;
 /// How far a message's id and its time may be apart: servers' clocks differ, and messages wait to be written.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
@@ -107,31 +111,35 @@ impl<'search> Finding<'search> {
         Ok(self.hits)
     }
 
-    /// Reads the newest messages of all the chats. It looks into ever longer times, because a look reads from each chat:
-    /// one into a short time reads little of what is not needed.
+    /// Reads the newest messages of all the chats, a time at a time: a look reads from each chat, so that one into a long
+    /// time would read from each as many as are needed of all. How far the next goes is judged by what the last found.
     async fn walk(&mut self, connection: &mut PgConnection, budget: i64) -> sqlx::Result<Walk> {
         let wanted = i64::try_from(self.wanted).unwrap_or(i64::MAX);
-        let step = if self.query.terms.is_empty() { wanted } else { STEP.max(wanted) };
+        let chats = i64::try_from(self.within.chats.len()).unwrap_or(i64::MAX);
+        let step = if self.query.terms.is_empty() { wanted } else { STEP.max(wanted).max(2 * chats) };
         let newest = self.within.before.map_or(self.now, |before| before.min(self.now));
-        let start = time_of(self.below).map_or(newest, |time| time.min(newest));
         let mut look = FIRST_LOOK;
         let mut read = 0;
         loop {
+            let start = time_of(self.below).map_or(newest, |time| time.min(newest));
             let far = self.within.chats.len() > FEW_CHATS;
             let from = start.checked_sub_signed(look).filter(|_| far).map_or(Uuid::nil(), first_id);
             let from = from.max(self.floor).min(self.below);
             let rows = store::newest(connection, self.within, (from, self.below), step).await?;
-            let all = rows.len() < usize::try_from(step).unwrap_or(usize::MAX);
-            read += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            read += found;
             if self.take(rows) {
                 return Ok(Walk::Done);
             }
-            if all {
-                if from <= self.floor {
-                    return Ok(Walk::Done);
-                }
+            if found >= step {
+                // Here are as many as are read at a time; so will be in what comes next.
+                look = time_of(self.below).map_or(look, |last| (start - last).max(LOOK_MIN));
+            } else if from <= self.floor {
+                return Ok(Walk::Done);
+            } else {
                 self.below = from;
-                look = look.checked_mul(LOOK_FACTOR).unwrap_or(TimeDelta::MAX);
+                let more = i32::try_from(step / found.max(1)).unwrap_or(LOOK_FACTOR);
+                look = look.checked_mul(more.clamp(1, LOOK_FACTOR)).unwrap_or(TimeDelta::MAX);
             }
             if read >= budget {
                 return Ok(Walk::GivenUp);
@@ -177,7 +185,7 @@ impl<'search> Finding<'search> {
 }
 
 /// How many messages to read one by one before the index is asked: as many as it takes if matches are spread evenly,
-/// four times over. None where the index has fewer to look at.
+/// four times over, or as long as the index would take. None where the index has fewer to look at.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
 fn budget(expected: &Expected, readable: i64, wanted: usize) -> i64 {
     if readable <= FEW {
@@ -185,7 +193,8 @@ fn budget(expected: &Expected, readable: i64, wanted: usize) -> i64 {
     }
     let enough = wanted as f64 * expected.messages.max(1.0) / expected.matches.max(1.0);
     let reads = (2.0 * enough).min(readable as f64);
-    if reads >= expected.matches { 0 } else { ((4.0 * enough) as i64).clamp(FEW, READ_MAX) }
+    let worthwhile = (4.0 * enough).max(expected.matches / READ_COST);
+    if reads >= expected.matches { 0 } else { (worthwhile as i64).clamp(FEW, READ_MAX) }
 }
 
 /// The least id of this time (RFC 9562, section 5.7).

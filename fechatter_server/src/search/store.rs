@@ -128,7 +128,8 @@ pub(super) async fn newest(
         Candidate,
         r#"
         select m.id, m.chat_id, m.content as "content!"
-        from readable_chats($1) r
+        from unnest($2::uuid[]) c (id)
+        cross join lateral (select id, joined_seq from readable_chats($1) where id = c.id limit 1) r
         cross join lateral (
             select m.id, m.chat_id, m.content from messages m
             where m.chat_id = r.id and m.id >= $3 and m.id < $4 and m.content is not null
@@ -137,13 +138,13 @@ pub(super) async fn newest(
                 and ($8::timestamptz is null or m.created_at < $8)
                 and (not $9::boolean or m.files is not null)
                 and (not $10::boolean or exists (
-                    select from mentions k
-                    where k.chat_id = m.chat_id and k.message_id = m.id and k.present and (k.user_id = $1
-                        or k.user_id is null and k.sender_id <> $1 and k.seq > r.joined_seq)
+                    select from (
+                        select * from mentions where chat_id = m.chat_id and message_id = m.id and present offset 0
+                    ) k
+                    where k.user_id = $1 or k.user_id is null and k.sender_id <> $1 and k.seq > r.joined_seq
                 ))
             order by m.id desc limit $5
         ) m
-        where r.id = any ($2)
         order by m.id desc limit $5
         "#,
         within.reader.0,
@@ -187,10 +188,11 @@ pub(super) async fn proposed(
         ) m
         where (m.chat_id in (select id from readable_chats($1) where id = any ($2))) is true
             and (not $10::boolean or exists (
-                select from mentions k
+                select from (
+                    select * from mentions where chat_id = m.chat_id and message_id = m.id and present offset 0
+                ) k
                 left join chat_members cm on cm.chat_id = k.chat_id and cm.user_id = $1
-                where k.chat_id = m.chat_id and k.message_id = m.id and k.present and (k.user_id = $1
-                    or k.user_id is null and k.sender_id <> $1 and k.seq > cm.joined_seq)
+                where k.user_id = $1 or k.user_id is null and k.sender_id <> $1 and k.seq > cm.joined_seq
             ))
         order by m.id desc limit $5
         "#,
@@ -222,9 +224,9 @@ pub(super) async fn texts(
         r#"
         select m.id, m.chat_id, m.content as "content!"
         from unnest($2::uuid[], $3::uuid[]) with ordinality p (chat_id, id, place)
-        join readable_chats($1) r on r.id = p.chat_id
-        join messages m on m.chat_id = p.chat_id and m.id = p.id
-        where m.content is not null order by p.place
+        cross join lateral (select * from messages where chat_id = p.chat_id and id = p.id limit 1) m
+        where m.content is not null and (m.chat_id in (select id from readable_chats($1) where id = any ($2))) is true
+        order by p.place
         "#,
         reader.0,
         &chats,
