@@ -27,8 +27,9 @@ use super::{
     flood::Frames,
     gate::Place,
     handover::{Offer, Open, PlainConnection, Slot, Takeover},
+    leeway::Leeway,
     pace::{Pace, Turns},
-    stall::{STALL, StallGuard},
+    stall::{StallGuard, TAKING},
     tls,
     wire::Wire,
 };
@@ -56,6 +57,9 @@ const HTTP2_UNSENT: usize = 64 * 1024;
 /// How long an HTTP/2 client that has nothing to ask any more may take to go.
 const HTTP2_GOODBYE: Duration = Duration::from_secs(1);
 
+/// Bytes that a client must send a second, while its body is waited for.
+pub(super) const BODY_RATE: u32 = 1024;
+
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -63,12 +67,12 @@ pub(super) struct Patience {
     pub first_bytes: Duration,
     /// With the head of a request, from its first byte, and with the handshake of TLS.
     pub head: Duration,
-    /// With some more of the body of a request.
-    pub body: Duration,
+    /// With the body of a request.
+    pub body: Leeway,
     /// Until the next request.
     pub idle: Duration,
-    /// To take some more of an answer.
-    pub stall: Duration,
+    /// To take what is written.
+    pub taking: Leeway,
     /// Until its first request is looked at, when many have come at once.
     pub crowd: Duration,
 }
@@ -78,10 +82,10 @@ impl Default for Patience {
         Self {
             first_bytes: Duration::from_secs(5),
             head: Duration::from_secs(10),
-            body: Duration::from_secs(15),
+            body: Leeway { most: Duration::from_secs(15), rate: BODY_RATE },
             // More than the minute for which reverse proxies keep connections by default.
             idle: Duration::from_secs(75),
-            stall: STALL,
+            taking: TAKING,
             // Longer than that only the others' slow answers last.
             crowd: Duration::from_secs(3),
         }
@@ -110,7 +114,7 @@ pub(super) async fn serve(socket: TcpStream, address: SocketAddr, place: Place, 
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    let socket = StallGuard::new(socket, host.patience.stall);
+    let socket = StallGuard::new(socket, host.patience.taking);
     match &host.tls {
         None => plain(socket, address, place, &host).await,
         // Boxed, so that connections in clear text take no more for it.
@@ -223,7 +227,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         address,
         turns,
         offer: slot.clone().map(Offer::new),
-        body_idle: host.patience.body,
+        sending: host.patience.body,
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -270,7 +274,7 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         address,
         turns,
         offer: None,
-        body_idle: host.patience.body,
+        sending: host.patience.body,
         entry: None,
     };
     let connection = http2::Builder::new(TokioExecutor::new())

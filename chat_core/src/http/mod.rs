@@ -15,6 +15,7 @@ pub mod gate;
 pub mod handover;
 pub mod json;
 pub mod layers;
+pub mod leeway;
 pub mod listen;
 mod pace;
 pub mod page;

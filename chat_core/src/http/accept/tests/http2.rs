@@ -223,7 +223,7 @@ async fn a_head_of_300_kb_is_refused() -> io::Result<()> {
 
 #[tokio::test]
 async fn a_body_that_stalls_is_cut_off() -> io::Result<()> {
-    let site = Site::start(Patience { body: SHORT, ..PATIENT }).await?;
+    let site = Site::start(Patience { body: HARD, ..PATIENT }).await?;
     let mut client = Client::connect(&site).await?;
     let mut block = vec![0x83, 0x86, 0x04, 5];
     block.extend(b"/body\x41\x01x");
