@@ -11,8 +11,11 @@ use std::{
 };
 
 use axum::{Router, body::Bytes};
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
@@ -31,6 +34,7 @@ use super::{
     pace::{Pace, Turns},
     stall::{StallGuard, TAKING},
     tls,
+    untaken::{Streams, Untaken},
     wire::Wire,
 };
 
@@ -54,6 +58,9 @@ const HTTP2_WINDOW: u32 = 64 * 1024;
 const HTTP2_WINDOWS: u32 = 512 * 1024;
 /// Bytes of an answer that may wait for its HTTP/2 client.
 const HTTP2_UNSENT: usize = 64 * 1024;
+/// How slowly the client of an HTTP/2 connection may take one of its answers. A quarter of what it may take over all of
+/// them, because they share a line, and up to a hundred frames of 16 KiB go before the next of one.
+const STREAM: Leeway = Leeway { most: Duration::from_mins(2), rate: 128 };
 /// How long an HTTP/2 client that has nothing to ask any more may take to go.
 const HTTP2_GOODBYE: Duration = Duration::from_secs(1);
 
@@ -73,6 +80,8 @@ pub(super) struct Patience {
     pub idle: Duration,
     /// To take what is written.
     pub taking: Leeway,
+    /// To take an answer of HTTP/2, among all others of its connection.
+    pub stream: Leeway,
     /// Until its first request is looked at, when many have come at once.
     pub crowd: Duration,
 }
@@ -86,6 +95,7 @@ impl Default for Patience {
             // More than the minute for which reverse proxies keep connections by default.
             idle: Duration::from_secs(75),
             taking: TAKING,
+            stream: STREAM,
             // Longer than that only the others' slow answers last.
             crowd: Duration::from_secs(3),
         }
@@ -277,7 +287,11 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         sending: host.patience.body,
         entry: None,
     };
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let answers = service_fn(move |request| {
+        let answer = answers.call(request);
+        async { answer.await.map(|response| response.map(Untaken::new)) }
+    });
+    let connection = http2::Builder::new(Streams(host.patience.stream))
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
         .max_concurrent_streams(HTTP2_STREAMS)

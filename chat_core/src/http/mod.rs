@@ -23,4 +23,5 @@ pub mod path;
 pub mod query;
 pub mod stall;
 pub mod tls;
+mod untaken;
 mod wire;

@@ -36,8 +36,15 @@ use crate::{
 /// Short for what is waited for, and far beyond a test's duration for the rest.
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_mins(10);
-const PATIENT: Patience =
-    Patience { first_bytes: LONG, head: LONG, body: EASY, idle: LONG, taking: EASY, crowd: LONG };
+const PATIENT: Patience = Patience {
+    first_bytes: LONG,
+    head: LONG,
+    body: EASY,
+    idle: LONG,
+    taking: EASY,
+    stream: EASY,
+    crowd: LONG,
+};
 /// The same for what a client is to send or take, in time or at a rate.
 const EASY: Leeway = Leeway { most: LONG, rate: 1 };
 const HARD: Leeway = Leeway { most: SHORT, rate: 1024 };
@@ -51,6 +58,9 @@ fn router() -> Router {
         .route("/wait", get(pending::<()>))
         .route("/endless", get(slow::endless))
         .route("/slowly", get(slow::slowly))
+        .route("/page", get(http2::slow::page))
+        .route("/page/streamed", get(http2::slow::streamed))
+        .route("/quiet", get(http2::slow::quiet))
         .route("/body", post(length))
         .route(
             "/body/soon",
