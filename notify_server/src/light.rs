@@ -8,7 +8,7 @@ use std::{convert::Infallible, io};
 use bytes::Bytes;
 use chat_core::http::{
     handover::{PlainConnection, Takeover},
-    stall::{STALL, StallGuard},
+    stall::{StallGuard, TAKING},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, runtime::Handle};
 
@@ -80,7 +80,7 @@ impl Light {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        StallGuard::new(&mut self.connection.socket, STALL).write_all(bytes).await
+        StallGuard::new(&mut self.connection.socket, TAKING).write_all(bytes).await
     }
 }
 

@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{
@@ -25,6 +24,7 @@ use tower::Service;
 use super::{
     body::Timely,
     handover::Offer,
+    leeway::Leeway,
     pace::{Turn, Turns},
 };
 
@@ -51,8 +51,8 @@ pub(super) struct Answers {
     pub(super) turns: Turns,
     /// Made with every request of plain HTTP/1.1.
     pub(super) offer: Option<Offer>,
-    /// How long a body may pause.
-    pub(super) body_idle: Duration,
+    /// How slowly a body may come.
+    pub(super) sending: Leeway,
     /// For the first request.
     pub(super) entry: Option<Entry>,
 }
@@ -66,7 +66,7 @@ impl HyperService<Request<Incoming>> for Answers {
         let turn = self.turns.begin();
         let version = request.version();
         let permit = Entry::new(self.entry.as_ref().and_then(Entry::take));
-        let mut request = timely(request, self.body_idle, permit.clone());
+        let mut request = timely(request, self.sending, permit.clone());
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(self.address));
         // An older client takes no chunks.
@@ -83,11 +83,11 @@ impl HyperService<Request<Incoming>> for Answers {
 }
 
 /// The request, with a body that fails when it comes too slowly.
-fn timely(request: Request<Incoming>, idle: Duration, entry: Entry) -> Request<Body> {
+fn timely(request: Request<Incoming>, leeway: Leeway, entry: Entry) -> Request<Body> {
     if request.body().is_end_stream() {
         return request.map(|_| Body::empty());
     }
-    let request = request.map(|body| Timely::new(body, idle, entry));
+    let request = request.map(|body| Timely::new(body, leeway, entry));
     let waits = request.body().waits();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(waits);

@@ -14,13 +14,13 @@ use axum::{
     http::StatusCode,
 };
 use hyper::body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use super::answers::Entry;
+use super::{
+    answers::Entry,
+    leeway::{Leeway, Waiting},
+};
 use crate::problem::Problem;
-
-/// Bytes that a client must send a second, over the whole of a body.
-const RATE: u32 = 1024;
 
 /// The client did not send its body in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -57,9 +57,8 @@ impl Waits {
         waited.before + waited.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// It waits; answers since when.
-    fn begin(&self) -> Instant {
-        *self.lock().since.get_or_insert_with(Instant::now)
+    fn begin(&self) {
+        self.lock().since.get_or_insert_with(Instant::now);
     }
 
     fn end(&self) {
@@ -69,32 +68,24 @@ impl Waits {
         }
     }
 
-    fn before(&self) -> Duration {
-        self.lock().before
-    }
-
     fn lock(&self) -> MutexGuard<'_, Waited> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A body that fails when it comes too slowly: nothing for some time, or less than [`RATE`] after that time.
-///
-/// Only the time counts in which somebody waits for it.
+/// A body that fails when it comes too slowly.
 pub(super) struct Timely<B> {
     body: B,
-    idle: Duration,
-    received: u64,
+    waiting: Waiting,
     waits: Waits,
     /// Whoever is waited for keeps nobody else waiting.
     entry: Entry,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Timely<B> {
-    /// `body`, which may pause for `idle`; `entry` is given back when it does.
-    pub(super) fn new(body: B, idle: Duration, entry: Entry) -> Self {
-        Self { body, idle, received: 0, waits: Waits::default(), entry, timer: None }
+    /// `body`, which may take so long; `entry` is given back when it is waited for.
+    pub(super) fn new(body: B, leeway: Leeway, entry: Entry) -> Self {
+        Self { body, waiting: Waiting::new(leeway), waits: Waits::default(), entry }
     }
 
     /// How long it has been waited for.
@@ -105,17 +96,8 @@ impl<B> Timely<B> {
     /// Ready when it is too late for more.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         drop(self.entry.take());
-        let since = self.waits.begin();
-        // Whole bodies have limits far below what this could not hold.
-        let received = u32::try_from(self.received).unwrap_or(u32::MAX);
-        let earned = Duration::from_secs(1) * received / RATE;
-        let left = (self.idle + earned).saturating_sub(self.waits.before()).min(self.idle);
-        let deadline = since + left;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        timer.as_mut().poll(cx)
+        self.waits.begin();
+        self.waiting.poll_over(cx)
     }
 }
 
@@ -134,9 +116,8 @@ where
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.waits.end();
-                if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
-                    self.received += data.map_or(0, |data| data.len() as u64);
-                }
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+                self.waiting.end(data.map_or(0, Bytes::len));
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => self.poll_late(cx).map(|()| Some(Err(TooSlow.into()))),

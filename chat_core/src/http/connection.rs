@@ -11,8 +11,11 @@ use std::{
 };
 
 use axum::{Router, body::Bytes};
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
@@ -27,9 +30,11 @@ use super::{
     flood::Frames,
     gate::Place,
     handover::{Offer, Open, PlainConnection, Slot, Takeover},
+    leeway::Leeway,
     pace::{Pace, Turns},
-    stall::{STALL, StallGuard},
+    stall::{StallGuard, TAKING},
     tls,
+    untaken::{Streams, Untaken},
     wire::Wire,
 };
 
@@ -53,8 +58,14 @@ const HTTP2_WINDOW: u32 = 64 * 1024;
 const HTTP2_WINDOWS: u32 = 512 * 1024;
 /// Bytes of an answer that may wait for its HTTP/2 client.
 const HTTP2_UNSENT: usize = 64 * 1024;
+/// How slowly the client of an HTTP/2 connection may take one of its answers. A quarter of what it may take over all of
+/// them, because they share a line, and up to a hundred frames of 16 KiB go before the next of one.
+const STREAM: Leeway = Leeway { most: Duration::from_mins(2), rate: 128 };
 /// How long an HTTP/2 client that has nothing to ask any more may take to go.
 const HTTP2_GOODBYE: Duration = Duration::from_secs(1);
+
+/// Bytes that a client must send a second, while its body is waited for.
+pub(super) const BODY_RATE: u32 = 1024;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +74,14 @@ pub(super) struct Patience {
     pub first_bytes: Duration,
     /// With the head of a request, from its first byte, and with the handshake of TLS.
     pub head: Duration,
-    /// With some more of the body of a request.
-    pub body: Duration,
+    /// With the body of a request.
+    pub body: Leeway,
     /// Until the next request.
     pub idle: Duration,
-    /// To take some more of an answer.
-    pub stall: Duration,
+    /// To take what is written.
+    pub taking: Leeway,
+    /// To take an answer of HTTP/2, among all others of its connection.
+    pub stream: Leeway,
     /// Until its first request is looked at, when many have come at once.
     pub crowd: Duration,
 }
@@ -78,10 +91,11 @@ impl Default for Patience {
         Self {
             first_bytes: Duration::from_secs(5),
             head: Duration::from_secs(10),
-            body: Duration::from_secs(15),
+            body: Leeway { most: Duration::from_secs(15), rate: BODY_RATE },
             // More than the minute for which reverse proxies keep connections by default.
             idle: Duration::from_secs(75),
-            stall: STALL,
+            taking: TAKING,
+            stream: STREAM,
             // Longer than that only the others' slow answers last.
             crowd: Duration::from_secs(3),
         }
@@ -110,7 +124,7 @@ pub(super) async fn serve(socket: TcpStream, address: SocketAddr, place: Place, 
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    let socket = StallGuard::new(socket, host.patience.stall);
+    let socket = StallGuard::new(socket, host.patience.taking);
     match &host.tls {
         None => plain(socket, address, place, &host).await,
         // Boxed, so that connections in clear text take no more for it.
@@ -223,7 +237,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         address,
         turns,
         offer: slot.clone().map(Offer::new),
-        body_idle: host.patience.body,
+        sending: host.patience.body,
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -270,10 +284,14 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         address,
         turns,
         offer: None,
-        body_idle: host.patience.body,
+        sending: host.patience.body,
         entry: None,
     };
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let answers = service_fn(move |request| {
+        let answer = answers.call(request);
+        async { answer.await.map(|response| response.map(Untaken::new)) }
+    });
+    let connection = http2::Builder::new(Streams(host.patience.stream))
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
         .max_concurrent_streams(HTTP2_STREAMS)

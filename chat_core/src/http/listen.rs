@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     accept::{self, Door},
     client_address::{ForwardedHeader, Networks},
-    connection::Patience,
+    connection::{BODY_RATE, Patience},
     cors::Origin,
     gate::{Capacity, Gate},
     layers::around,
+    leeway::Leeway,
     tls::{Tls, TlsSettings},
 };
 use crate::settings::{self, Problems};
@@ -88,7 +89,7 @@ impl ClientLimits {
         Patience {
             first_bytes: Duration::from_secs(self.first_byte_s),
             head: Duration::from_secs(self.head_s),
-            body: Duration::from_secs(self.body_idle_s),
+            body: Leeway { most: Duration::from_secs(self.body_idle_s), rate: BODY_RATE },
             idle: Duration::from_secs(self.keep_alive_s),
             ..Patience::default()
         }

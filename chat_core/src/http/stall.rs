@@ -1,4 +1,4 @@
-//! Connections whose client reads nothing any more are closed.
+//! Connections whose client takes what is written too slowly, or not at all, are closed.
 //!
 //! While a socket takes no more bytes, hyper does not ask a body for any, so that nothing above the socket
 //! could notice.
@@ -10,26 +10,27 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long a client may take none of an answer, or of a stream, before its connection is closed.
-pub const STALL: Duration = Duration::from_secs(30);
+use super::leeway::{Leeway, Waiting};
 
-/// A connection whose writes fail once they make no progress for too long.
+/// How slowly a client may take an answer, or a stream, before its connection is closed.
+///
+/// Half the rate that bodies of requests must come at: the slowest mobile lines carry some thousand bytes a second, and
+/// may be shared by several answers.
+pub const TAKING: Leeway = Leeway { most: Duration::from_secs(30), rate: 512 };
+
+/// A connection whose writes fail once they have waited too long. An idle one waits for nothing, nor does one whose
+/// socket has room: a stream that has little to say is never judged, however slowly that is read.
 pub struct StallGuard<T> {
     inner: T,
-    patience: Duration,
-    /// Runs while a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
+    waiting: Waiting,
 }
 
 impl<T> StallGuard<T> {
     /// Guards `inner`.
-    pub fn new(inner: T, patience: Duration) -> Self {
-        Self { inner, patience, stalled: None }
+    pub fn new(inner: T, leeway: Leeway) -> Self {
+        Self { inner, waiting: Waiting::new(leeway) }
     }
 
     /// What is guarded.
@@ -42,15 +43,13 @@ impl<T> StallGuard<T> {
         self.inner
     }
 
-    fn judge<R>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if progress.is_ready() {
-            self.stalled = None;
-            return progress;
+    fn judge(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = &wrote {
+            self.waiting.end(result.as_ref().map_or(0, |bytes| *bytes));
+            return wrote;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing any more")))
+        ready!(self.waiting.poll_over(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")))
     }
 }
 
@@ -66,8 +65,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let progress = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.judge(cx, progress)
+        let wrote = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.judge(cx, wrote)
     }
 
     fn poll_write_vectored(
@@ -75,8 +74,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let progress = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.judge(cx, progress)
+        let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.judge(cx, wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -94,27 +93,51 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::sleep,
+    };
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_write_fails_only_when_nothing_is_taken() -> io::Result<()> {
-        let (server, mut client) = duplex(16);
-        let mut server = StallGuard::new(server, Duration::from_millis(200));
-        let reader = async {
-            let mut buffer = [0; 16];
-            for _ in 0..5 {
-                sleep(Duration::from_millis(80)).await;
-                client.read_exact(&mut buffer).await?;
+    /// A byte a second.
+    const LEEWAY: Leeway = Leeway { most: Duration::from_secs(30), rate: 1 };
+
+    /// How the writing of 600 bytes ends, of which the client takes so many every 20 seconds.
+    async fn write(bytes: usize) -> Result<(), io::ErrorKind> {
+        let (server, mut client) = duplex(64);
+        let mut server = StallGuard::new(server, LEEWAY);
+        let reading = tokio::spawn(async move {
+            let mut buffer = vec![0; bytes];
+            while client.read_exact(&mut buffer).await.is_ok() {
+                sleep(Duration::from_secs(20)).await;
             }
-            Ok(client)
-        };
-        // Takes longer than the patience, but never stops.
-        let (written, client) = tokio::join!(server.write_all(&[0; 96]), reader);
-        written?;
-        let stalled = server.write_all(&[0; 16]).await;
-        assert_eq!(stalled.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
-        client.map(drop)
+        });
+        let written = server.write_all(&[0; 600]).await;
+        reading.abort();
+        written.map_err(|error| error.kind())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_fails_when_too_little_is_taken_and_may_take_long_otherwise() {
+        for bytes in [1, 10] {
+            assert_eq!(write(bytes).await, Err(io::ErrorKind::TimedOut), "{bytes} bytes at a time");
+        }
+        for bytes in [20, 40] {
+            assert_eq!(write(bytes).await, Ok(()), "{bytes} bytes at a time");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_has_nothing_to_write_is_not_held_against_the_client() -> io::Result<()> {
+        let (server, mut client) = duplex(16);
+        let mut server = StallGuard::new(server, LEEWAY);
+        let mut buffer = [0; 16];
+        for _ in 0..100 {
+            server.write_all(&buffer).await?;
+            sleep(Duration::from_mins(1)).await;
+            client.read_exact(&mut buffer).await?;
+        }
+        Ok(())
     }
 }

@@ -4,12 +4,9 @@ use std::{io, ops::Range};
 
 use axum::{body::Body, http::HeaderValue};
 use bytes::Bytes;
-use chat_core::http::{
-    content::{Content, Portion, Wish, disposition},
-    stall::STALL,
-};
+use chat_core::http::content::{Content, Portion, Wish, disposition};
 use futures::{Stream, StreamExt, stream};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
 use super::{pictures::Format, places::Place, store::Readable};
 use crate::{access::FilePermit, error::Error, state::AppState, vault::VaultError};
@@ -77,8 +74,7 @@ async fn body(
     })))
 }
 
-/// Carries a file to whoever takes it; who takes none of it for too long gets no more. Over HTTP/2 nothing else would
-/// notice, for other streams of the connection may go on.
+/// Carries a file to whoever takes it, until the answer ends.
 async fn carry(
     bytes: impl Stream<Item = Result<Bytes, VaultError>> + Send,
     send: mpsc::Sender<io::Result<Bytes>>,
@@ -92,8 +88,7 @@ async fn carry(
             io::Error::other("the file could not be read to its end")
         });
         let broken = next.is_err();
-        let taken = timeout(STALL, send.send(next)).await;
-        if broken || !matches!(taken, Ok(Ok(()))) {
+        if send.send(next).await.is_err() || broken {
             return;
         }
     }

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 mod http2;
+mod slow;
 mod tls;
 
 use super::*;
@@ -26,6 +27,7 @@ use crate::{
         handover::{Offer, PlainConnection, Takeover},
         json,
         layers::around,
+        leeway::Leeway,
     },
     problem::Problem,
     pulse::Pulse,
@@ -34,8 +36,18 @@ use crate::{
 /// Short for what is waited for, and far beyond a test's duration for the rest.
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_mins(10);
-const PATIENT: Patience =
-    Patience { first_bytes: LONG, head: LONG, body: LONG, idle: LONG, stall: LONG, crowd: LONG };
+const PATIENT: Patience = Patience {
+    first_bytes: LONG,
+    head: LONG,
+    body: EASY,
+    idle: LONG,
+    taking: EASY,
+    stream: EASY,
+    crowd: LONG,
+};
+/// The same for what a client is to send or take, in time or at a rate.
+const EASY: Leeway = Leeway { most: LONG, rate: 1 };
+const HARD: Leeway = Leeway { most: SHORT, rate: 1024 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn router() -> Router {
@@ -44,6 +56,11 @@ fn router() -> Router {
         .route("/", get(async || "here"))
         .route("/stream", get(stream))
         .route("/wait", get(pending::<()>))
+        .route("/endless", get(slow::endless))
+        .route("/slowly", get(slow::slowly))
+        .route("/page", get(http2::slow::page))
+        .route("/page/streamed", get(http2::slow::streamed))
+        .route("/quiet", get(http2::slow::quiet))
         .route("/body", post(length))
         .route(
             "/body/soon",
@@ -239,7 +256,7 @@ async fn dribble(mut socket: TcpStream, path: &str, pause: Duration, count: usiz
 
 #[tokio::test]
 async fn a_body_that_stalls_or_dribbles_is_cut_off_and_the_others_are_served() -> io::Result<()> {
-    let site = Site::start(Patience { body: SHORT, ..PATIENT }).await?;
+    let site = Site::start(Patience { body: HARD, ..PATIENT }).await?;
     let mut lively = site.connect().await?;
     is_answered(&mut lively).await?;
     let (stalled, dribbled) = tokio::join!(

@@ -2,6 +2,8 @@
 
 use super::*;
 
+pub(super) mod slow;
+
 /// Types of frames, and what some of them say.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -18,6 +20,7 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 struct Frame {
     kind: u8,
+    flags: u8,
     stream: u32,
     payload: Vec<u8>,
 }
@@ -49,10 +52,10 @@ impl Client {
     async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, _, stream @ ..] = head;
+        let [a, b, c, kind, flags, stream @ ..] = head;
         let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
         self.0.read_exact(&mut payload).await.ok()?;
-        Some(Frame { kind, stream: u32::from_be_bytes(stream), payload })
+        Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
     }
 
     /// The next frame of a kind on a stream; none at the end.
@@ -223,7 +226,7 @@ async fn a_head_of_300_kb_is_refused() -> io::Result<()> {
 
 #[tokio::test]
 async fn a_body_that_stalls_is_cut_off() -> io::Result<()> {
-    let site = Site::start(Patience { body: SHORT, ..PATIENT }).await?;
+    let site = Site::start(Patience { body: HARD, ..PATIENT }).await?;
     let mut client = Client::connect(&site).await?;
     let mut block = vec![0x83, 0x86, 0x04, 5];
     block.extend(b"/body\x41\x01x");
