@@ -35,7 +35,7 @@ impl Collector {
     /// Authorities that cannot be read, or none.
     pub(super) fn of(settings: &TraceSettings) -> Result<Self, TraceError> {
         let authorities = authorities(settings)?;
-        let make = || {
+        let build = || {
             let builder = Client::builder().timeout(PATIENCE);
             match authorities {
                 Some(authorities) => builder.tls_certs_only(authorities),
@@ -44,7 +44,7 @@ impl Collector {
             .build()
         };
         // It waits, which a thread of the asynchronous runtime must not.
-        let made = thread::scope(|scope| scope.spawn(make).join());
+        let made = thread::scope(|scope| scope.spawn(build).join());
         let made = made.map_err(|_| TraceError::Client("it panicked".into()))?;
         let client = made.map_err(|error| TraceError::Client(whole(&error)))?;
         Ok(Self { client, is_away: AtomicBool::new(false) })
