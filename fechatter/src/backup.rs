@@ -10,6 +10,7 @@
 //! database has everybody sign in anew. It does not hold the log's epoch either: what restores it gives the log a new
 //! one, so that a client that was further than the backup is told to reload. Until then no server can read the log.
 
+mod files;
 mod manifest;
 mod programs;
 mod store;
@@ -35,11 +36,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::task::spawn_blocking;
 
 use self::{
+    files::Files,
     manifest::{DUMP, Manifest, sha256_of},
     programs::Client,
 };
 use crate::{
     database,
+    doctor::Verdict,
     up::{self, start_postgres},
 };
 
@@ -110,9 +113,9 @@ pub async fn make(settings: &Settings, clock: &Clock, folder: &Path) -> anyhow::
 /// folder.
 ///
 /// # Errors
-/// A backup that is not whole or of a newer schema, a database with something in it, what `pg_restore` says, or rows
-/// that are not all there.
-pub async fn restore(settings: &Settings, folder: &Path, verify: bool) -> anyhow::Result<()> {
+/// A backup that is not whole or of a newer schema, a database with something in it, what `pg_restore` says, or rows or
+/// files that are not all there.
+pub async fn restore(settings: &Settings, clock: &Clock, folder: &Path, verify: bool) -> anyhow::Result<()> {
     let manifest = Manifest::read(folder)?;
     let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
     ensure!(
@@ -134,17 +137,37 @@ pub async fn restore(settings: &Settings, folder: &Path, verify: bool) -> anyhow
         None
     };
     let is_private = private.is_some();
-    let restored = restore_into(&database, &manifest, folder, verify, &bar).await;
+    let restored = async {
+        restore_into(&database, &manifest, folder, verify, &bar).await?;
+        if manifest.files() == 0 {
+            return Ok(None);
+        }
+        bar.set_message("looking at files");
+        let files = match verify {
+            // Their table may have another form there.
+            true if manifest.schema < newest => Files::NotLookedAt("the schema is an older one".into()),
+            true => files::look(settings, clock, &database).await?,
+            false => Files::NotLookedAt("--verify was not given".into()),
+        };
+        anyhow::Ok(Some(files))
+    };
+    let restored = restored.await;
     if let Some(mut postgres) = private {
         spawn_blocking(move || postgres.stop()).await??;
     }
-    restored?;
+    let files = restored?;
     bar.finish_and_clear();
+    tell(&manifest, files, is_private)
+}
+
+/// Says what was restored, and what is left to do.
+fn tell(manifest: &Manifest, files: Option<Files>, is_private: bool) -> anyhow::Result<()> {
     writeln!(io::stdout(), "Restored {manifest}.")?;
-    if manifest.files() > 0 {
+    if let Some(Files::NotLookedAt(why)) = &files {
         writeln!(
             io::stdout(),
-            "It names {} files: when their objects are in place, `fechatter doctor --files` looks for each.",
+            "Its {} files were not looked at: {why}. When their objects and keys are in place and the schema is this \
+             program's, `fechatter doctor --files` looks at each.",
             manifest.files()
         )?;
     }
@@ -153,6 +176,15 @@ pub async fn restore(settings: &Settings, folder: &Path, verify: bool) -> anyhow
             io::stdout(),
             "Now run `fechatter migrate`, which gives the servers what they need, and start them."
         )?;
+    }
+    if let Some(Files::Found(found)) = files {
+        ensure!(
+            found.verdict != Verdict::Failure,
+            "the database is restored, but not its {} files: {}",
+            manifest.files(),
+            found.says
+        );
+        writeln!(io::stdout(), "Files: {}.", found.says)?;
     }
     Ok(())
 }

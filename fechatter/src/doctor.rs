@@ -16,6 +16,7 @@ use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+pub(crate) use self::files::look as look_at_files;
 pub use self::store::objects as objects_of;
 use crate::{database, schema, up};
 

@@ -57,7 +57,7 @@ enum Command {
     Restore {
         /// The folder of the backup.
         folder: PathBuf,
-        /// Count afterwards whether everything is there.
+        /// Count afterwards whether everything is there, and look at each file if their place is on this machine.
         #[arg(long)]
         verify: bool,
     },
@@ -130,7 +130,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Config(command) => config::run(named, &command),
         Command::Keys(command) => keys::run(&settings()?, &Clock::system(), command).await,
         Command::Backup { folder } => backup::make(&settings()?, &Clock::system(), &folder).await,
-        Command::Restore { folder, verify } => backup::restore(&settings()?, &folder, verify).await,
+        Command::Restore { folder, verify } => {
+            backup::restore(&settings()?, &Clock::system(), &folder, verify).await
+        }
         Command::Health { url } => health::ask(&url).await,
         Command::User(command) => user::run(&settings()?, &Clock::system(), command).await,
         Command::Workspace(command) => workspace::run(&settings()?, command).await,

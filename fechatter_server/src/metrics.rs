@@ -40,6 +40,12 @@ pub(crate) static SENDS: LazyLock<Sends> = LazyLock::new(|| Sends {
     ),
 });
 
+/// Passwords on which argon2 was run, whatever for: who is refused costs as much as who is let in.
+pub(crate) static PASSWORDS_HASHED: LazyLock<Counter> = LazyLock::new(|| {
+    let help = "Passwords that were hashed, to be kept or to be compared.";
+    counter("fechatter_passwords_hashed_total", &[], help)
+});
+
 /// What is only looked at when somebody asks.
 pub(crate) struct Gauges {
     pools: Vec<PoolGauges>,
@@ -55,6 +61,7 @@ impl Gauges {
     pub(crate) fn new(pools: Vec<PoolGauges>, progress: FeedProgress) -> Self {
         note_program("fechatter_server", env!("CARGO_PKG_VERSION"));
         LazyLock::force(&SENDS);
+        LazyLock::force(&PASSWORDS_HASHED);
         let hashing = |state| {
             let help = "Passwords that are being hashed, each on a core, and those that wait for one.";
             gauge("fechatter_password_hashings", &[("state", state)], help)

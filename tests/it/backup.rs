@@ -1,5 +1,9 @@
 //! `fechatter backup` and `fechatter restore`.
 
+mod files;
+mod load;
+mod story;
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},

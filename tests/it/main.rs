@@ -50,6 +50,7 @@ mod search_reference;
 mod search_text;
 mod sending;
 mod settings;
+mod sign_in;
 mod spec;
 mod stream;
 mod stream_forms;

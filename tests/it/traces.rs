@@ -1,5 +1,7 @@
 //! Traces, as a collector gets them from the real programs.
 
+mod tls;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -33,15 +35,21 @@ struct Collector {
 impl Collector {
     /// Listens on a free port until the test's runtime ends.
     async fn start() -> (Self, SocketAddr) {
+        let (collector, router) = Self::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (collector, address)
+    }
+
+    /// One that does not listen yet.
+    fn new() -> (Self, Router) {
         let collector = Self::default();
         let take = async |State(collector): State<Self>, body: Bytes| {
             collector.bodies.lock().expect("no panic").push(body);
         };
         let router = Router::new().route("/v1/traces", post(take)).with_state(collector.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (collector, address)
+        (collector, router)
     }
 
     fn spans(&self) -> Vec<(String, Span)> {
@@ -104,14 +112,18 @@ struct Up {
 
 /// `fechatter up` that sends traces to `collector`.
 async fn up(collector: SocketAddr, settings: &[(&str, &str)]) -> Up {
+    up_to(&format!("http://{collector}"), settings).await
+}
+
+/// The same, by the collector's URL.
+async fn up_to(endpoint: &str, settings: &[(&str, &str)]) -> Up {
     let folder = tempfile::tempdir().expect("a folder");
     let url = cluster::fresh_database().await;
-    let endpoint = format!("http://{collector}");
     let mut variables = vec![
         ("FECHATTER_SERVER__PORT", "0"),
         ("FECHATTER_SERVER__ADMIN_PORT", "0"),
         ("FECHATTER_DATABASE__URL", url.as_str()),
-        ("FECHATTER_TELEMETRY__OTLP_ENDPOINT", endpoint.as_str()),
+        ("FECHATTER_TELEMETRY__OTLP_ENDPOINT", endpoint),
         ("FECHATTER_TELEMETRY__SERVICE_NAME", "chat in a test"),
         ("FECHATTER_LOG__FILTER", "info,chat_core::http=debug"),
     ];

@@ -2,7 +2,9 @@
 //!
 //! Spans hold what logs may hold: ids, routes and statuses; never tokens, addresses, content or query strings.
 
-use std::{net::SocketAddr, sync::OnceLock};
+mod collector;
+
+use std::{net::SocketAddr, path::PathBuf, sync::OnceLock};
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request},
@@ -13,7 +15,7 @@ use opentelemetry::{
     propagation::{Extractor, TextMapPropagator},
     trace::{Status, TraceContextExt, TracerProvider},
 };
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     propagation::TraceContextPropagator,
@@ -30,6 +32,7 @@ use tracing::{
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::dynamic_filter_fn, registry::LookupSpan};
 
+use self::collector::Collector;
 use super::requests::method;
 use crate::{http::client_address::Networks, ids::UserId, settings::Problems};
 
@@ -43,8 +46,10 @@ static ON: OnceLock<Networks> = OnceLock::new();
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceSettings {
-    /// The collector, as `http://host:4318`; empty: none.
+    /// The collector, as `http://host:4318` or `https://host:4318`; empty: none.
     pub otlp_endpoint: String,
+    /// The authority of its certificate, in PEM; empty: those that this machine trusts.
+    pub ca_file: PathBuf,
     /// What this program is called there.
     pub service_name: String,
     /// Which part of the traces that begin here is sent, from 0 to 1.
@@ -68,7 +73,7 @@ impl TraceSettings {
         if !(0.0..=1.0).contains(&self.sample_ratio) {
             return Err(TraceError::Ratio);
         }
-        Ok(())
+        if endpoint.is_empty() { Ok(()) } else { Collector::of(self).map(drop) }
     }
 }
 
@@ -81,9 +86,20 @@ pub enum TraceError {
     /// Not a part of something.
     #[error("telemetry.sample_ratio must be from 0 to 1")]
     Ratio,
+    /// Nobody who could have signed the collector's certificate.
+    #[error("telemetry.ca_file, {file}: {why}")]
+    Authorities {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No client.
+    #[error("traces cannot be sent to telemetry.otlp_endpoint: {0} (telemetry.ca_file names an authority)")]
+    Client(String),
     /// The exporter does not start.
     #[error("traces cannot be sent: {0}")]
-    Exporter(#[from] ExporterBuildError),
+    Exporter(ExporterBuildError),
 }
 
 /// Sends traces, if there is a collector.
@@ -101,7 +117,8 @@ impl Exporter {
             return Ok(Self(None));
         }
         let endpoint = format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/'));
-        let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint).build()?;
+        let exporter = SpanExporter::builder().with_http().with_http_client(Collector::of(settings)?);
+        let exporter = exporter.with_endpoint(endpoint).build().map_err(TraceError::Exporter)?;
         let ratio = Sampler::TraceIdRatioBased(settings.sample_ratio);
         let resource = Resource::builder()
             .with_service_name(settings.service_name.clone())

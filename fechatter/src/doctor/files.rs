@@ -35,7 +35,7 @@ struct Wrong {
 }
 
 /// Reads the end of the newest files, or of `all`, which takes its object whole, its key, and its ring's.
-pub(super) async fn look(
+pub(crate) async fn look(
     settings: &Settings,
     clock: &Clock,
     connection: &mut PgConnection,

@@ -11,7 +11,7 @@ use chat_core::telemetry::metrics::{Refusal, refused};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{config::AuthSettings, error::Error};
+use crate::{config::AuthSettings, error::Error, metrics::PASSWORDS_HASHED};
 
 /// The fewest code points of a password, whatever the settings say.
 pub(crate) const PASSWORD_MIN: usize = 8;
@@ -179,6 +179,7 @@ impl Passwords {
         };
         let worked = tokio::task::spawn_blocking(move || {
             let _core = core;
+            PASSWORDS_HASHED.increment(1);
             work()
         });
         worked.await.map_err(|error| Error::Internal(format!("hashing a password panicked: {error}")))
