@@ -44,7 +44,7 @@ pub(super) async fn now(connection: &mut PgConnection) -> sqlx::Result<DateTime<
 }
 
 /// The indexes, triggers and constraints that are in force, by their names. Those that PostgreSQL makes for each
-/// partition follow their table's.
+/// partition follow their table's, and have names of its version's choice.
 pub async fn objects(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
@@ -62,7 +62,7 @@ pub async fn objects(connection: &mut PgConnection) -> sqlx::Result<Vec<String>>
             select 'constraint ' || t.relname || '.' || c.conname
             from pg_constraint c join pg_class t on t.oid = c.conrelid
             where t.relnamespace = 'public'::regnamespace and not t.relispartition and t.relname <> '_sqlx_migrations'
-                and c.contype in ('p', 'u', 'f', 'c') and c.convalidated
+                and c.contype in ('p', 'u', 'f', 'c') and c.convalidated and c.conparentid = 0
         ) o
         order by o.name collate "C"
         "#
