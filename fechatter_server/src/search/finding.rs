@@ -14,10 +14,10 @@ use super::{
 
 /// So few messages are read without asking anything.
 const FEW: i64 = 1_000;
-/// The most messages that are read one by one before the index is asked all the same.
-const READ_MAX: i64 = 50_000;
 /// How many times as long as a match in the index takes reading a message.
-const READ_COST: f64 = 3.0;
+const READ_COST: f64 = 2.0;
+/// Before reading is given up, so much of what the index would cost has been spent on it.
+const TRIAL: f64 = 0.125;
 /// Messages that are read at a time, unless there are more chats to read from.
 const STEP: i64 = 500;
 /// Messages that the index proposes at a time, and of how many of them the texts are read: a text may be long.
@@ -99,13 +99,13 @@ impl<'search> Finding<'search> {
         let lexemes: Vec<_> =
             self.query.terms.iter().flat_map(|term| term.tokens.lexemes(term.open)).collect();
         if lexemes.is_empty() || self.within.messages <= FEW {
-            self.walk(connection, i64::MAX).await?;
+            self.walk(connection, f64::INFINITY).await?;
             return Ok(self.hits);
         }
         let terms = lexemes.join(" & ");
-        let expected = store::expected(connection, &terms).await?;
-        let budget = budget(&expected, self.within.messages, self.wanted);
-        if budget == 0 || self.walk(connection, budget).await? == Walk::GivenUp {
+        let Expected { matches, messages } = store::expected(connection, &terms).await?;
+        let price = matches / READ_COST;
+        if self.to_read(messages, matches) > price || self.walk(connection, price).await? == Walk::GivenUp {
             self.ask_index(connection, &terms).await?;
         }
         Ok(self.hits)
@@ -113,7 +113,10 @@ impl<'search> Finding<'search> {
 
     /// Reads the newest messages of all the chats, a time at a time: a look reads from each chat, so that one into a long
     /// time would read from each as many as are needed of all. How far the next goes is judged by what the last found.
-    async fn walk(&mut self, connection: &mut PgConnection, budget: i64) -> sqlx::Result<Walk> {
+    /// Given up once the rest looks longer than the price of asking the index, in messages read: what was said often
+    /// may be said no more.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    async fn walk(&mut self, connection: &mut PgConnection, price: f64) -> sqlx::Result<Walk> {
         let wanted = i64::try_from(self.wanted).unwrap_or(i64::MAX);
         let chats = i64::try_from(self.within.chats.len()).unwrap_or(i64::MAX);
         let step = if self.query.terms.is_empty() { wanted } else { STEP.max(wanted).max(2 * chats) };
@@ -141,7 +144,10 @@ impl<'search> Finding<'search> {
                 let more = i32::try_from(step / found.max(1)).unwrap_or(LOOK_FACTOR);
                 look = look.checked_mul(more.clamp(1, LOOK_FACTOR)).unwrap_or(TimeDelta::MAX);
             }
-            if read >= budget {
+            if read >= FEW
+                && read as f64 >= TRIAL * price
+                && self.to_read(read as f64, self.hits.len() as f64) > price
+            {
                 return Ok(Walk::GivenUp);
             }
         }
@@ -169,6 +175,13 @@ impl<'search> Finding<'search> {
         }
     }
 
+    /// How many more messages will have to be read if so many of so many match.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn to_read(&self, of: f64, matches: f64) -> f64 {
+        let evenly_spread = (self.wanted - self.hits.len()) as f64 * of / matches.max(0.5);
+        evenly_spread.min(self.within.messages as f64)
+    }
+
     /// Keeps what is meant; tells whether there are enough now.
     fn take(&mut self, candidates: Vec<Candidate>) -> bool {
         for Candidate { id, chat_id, content } in candidates {
@@ -182,19 +195,6 @@ impl<'search> Finding<'search> {
         }
         false
     }
-}
-
-/// How many messages to read one by one before the index is asked: as many as it takes if matches are spread evenly,
-/// four times over, or as long as the index would take. None where the index has fewer to look at.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
-fn budget(expected: &Expected, readable: i64, wanted: usize) -> i64 {
-    if readable <= FEW {
-        return i64::MAX;
-    }
-    let enough = wanted as f64 * expected.messages.max(1.0) / expected.matches.max(1.0);
-    let reads = (2.0 * enough).min(readable as f64);
-    let worthwhile = (4.0 * enough).max(expected.matches / READ_COST);
-    if reads >= expected.matches { 0 } else { (worthwhile as i64).clamp(FEW, READ_MAX) }
 }
 
 /// The least id of this time (RFC 9562, section 5.7).
