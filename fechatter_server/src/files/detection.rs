@@ -17,8 +17,8 @@ pub(super) enum Content {
     Unknown(BytesMut),
     /// A picture of this type.
     Picture(&'static str, Format, Cleaner),
-    /// Something of this type.
-    Other(&'static str),
+    /// Something of this type, from which what tells of places is taken where that is known.
+    Other(&'static str, Option<Cleaner>),
 }
 
 /// What a file turned out to be.
@@ -44,8 +44,8 @@ impl Content {
                 head.extend_from_slice(&bytes);
                 if head.len() < HEAD { Bytes::new() } else { self.decide() }
             }
-            Self::Picture(_, _, cleaner) => cleaner.push(&bytes).freeze(),
-            Self::Other(_) => bytes,
+            Self::Picture(_, _, cleaner) | Self::Other(_, Some(cleaner)) => cleaner.push(&bytes).freeze(),
+            Self::Other(_, None) => bytes,
         }
     }
 
@@ -55,8 +55,10 @@ impl Content {
         let content_type = content_type(&head);
         match Format::of(content_type) {
             None => {
-                *self = Self::Other(content_type);
-                head
+                let mut cleaner = Cleaner::for_others(content_type);
+                let clean = cleaner.as_mut().map(|cleaner| cleaner.push(&head).freeze());
+                *self = Self::Other(content_type, cleaner);
+                clean.unwrap_or(head)
             }
             Some(format) => {
                 let mut cleaner = Cleaner::new(format);
@@ -72,7 +74,10 @@ impl Content {
         let clean = self.decide();
         match self {
             Self::Unknown(_) => (clean, Kind { content_type: BYTES, picture: None }),
-            Self::Other(content_type) => (clean, Kind { content_type, picture: None }),
+            Self::Other(content_type, cleaner) => {
+                let rest = cleaner.map(|cleaner| cleaner.finish().0).unwrap_or_default();
+                ([clean, rest.freeze()].concat().into(), Kind { content_type, picture: None })
+            }
             Self::Picture(content_type, format, cleaner) => {
                 let (rest, picture) = cleaner.finish();
                 let picture = picture.map(|picture| (format, picture));

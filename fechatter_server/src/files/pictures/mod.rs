@@ -5,6 +5,7 @@
 
 mod exif;
 mod gif;
+mod heif;
 mod jpeg;
 mod png;
 mod webp;
@@ -109,7 +110,17 @@ pub(super) struct Cleaner {
 impl Cleaner {
     /// For a picture that begins like this format.
     pub(super) fn new(format: Format) -> Self {
-        Self { parser: format.parser(), waiting: BytesMut::new(), doing: Doing::Asking }
+        Self::with(format.parser())
+    }
+
+    /// For what is no picture to browsers, but may tell of places all the same.
+    pub(super) fn for_others(content_type: &str) -> Option<Self> {
+        let is_heif = ["image/heif", "image/heic", "image/avif"].contains(&content_type);
+        is_heif.then(|| Self::with(Box::<heif::Heif>::default()))
+    }
+
+    fn with(parser: Box<dyn Parser>) -> Self {
+        Self { parser, waiting: BytesMut::new(), doing: Doing::Asking }
     }
 
     /// Takes some more of it; answers with what goes on.

@@ -133,6 +133,69 @@ fn a_webp_keeps_only_what_shows() {
     assert_eq!(cleaned(Format::Webp, &spiced).1, Some(Picture { width: 40, height: 30, orientation: 1 }));
 }
 
+/// A box of ISO/IEC 14496-12.
+fn boxed(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    [u32::try_from(content.len() + 8).expect("short").to_be_bytes().as_slice(), &kind, content].concat()
+}
+
+/// A picture as phones take it: an item that shows, Exif behind it, and XMP in the table.
+fn heif(behind: &[u8]) -> Vec<u8> {
+    let entry = |id: u8, kind: &[u8]| boxed(*b"infe", &[&[2, 0, 0, 0, 0, id, 0, 0], kind, &[0]].concat());
+    let entries = [entry(1, b"hvc1"), entry(2, b"Exif"), entry(3, b"mime")].concat();
+    let info = boxed(*b"iinf", &[&[0, 0, 0, 0, 0, 3], entries.as_slice()].concat());
+    let location = |id: u8, method: u8, offset: usize, length: usize| {
+        let number = |number: usize| u32::try_from(number).expect("short").to_be_bytes();
+        [&[0, id, 0, method, 0, 0, 0, 1], number(offset).as_slice(), &number(length)].concat()
+    };
+    let first = boxed(*b"ftyp", b"heic\0\0\0\0mif1heic");
+    let made = |at: usize| {
+        let locations =
+            [location(1, 0, at, 9), location(2, 0, at + 9, SECRET.len()), location(3, 1, 0, SECRET.len())];
+        let locations =
+            boxed(*b"iloc", &[&[1, 0, 0, 0, 0x44, 0, 0, 3], locations.concat().as_slice()].concat());
+        let table = [&[0; 4], info.as_slice(), &locations, &boxed(*b"idat", SECRET)].concat();
+        [first.as_slice(), &boxed(*b"meta", &table)].concat()
+    };
+    let head = made(made(0).len() + 8);
+    [head.as_slice(), &boxed(*b"mdat", &[b"the image", SECRET, b"and more"].concat()), behind].concat()
+}
+
+fn clean_heif(bytes: &[u8], piece: usize) -> Vec<u8> {
+    let mut cleaner = Cleaner::for_others("image/heif").expect("it is known");
+    let mut out: Vec<u8> = bytes.chunks(piece).flat_map(|piece| cleaner.push(piece)).collect();
+    out.extend_from_slice(&cleaner.finish().0);
+    out
+}
+
+#[test]
+fn a_heif_keeps_its_form_and_tells_no_place() {
+    let spiced = heif(&boxed(*b"mpvd", SECRET));
+    assert!(holds_secret(&spiced));
+    let out = clean_heif(&spiced, usize::MAX);
+    assert!((1..70).all(|piece| clean_heif(&spiced, piece) == out));
+    assert!(!holds_secret(&out));
+    assert_eq!(out.len(), spiced.len());
+    let changed = out.iter().zip(&spiced).filter(|(clean, before)| clean != before).count();
+    assert_eq!(changed, 3 * SECRET.len());
+    // Readers want an Exif to have its form.
+    let exif = memchr::memmem::find(&out, b"MM\0*\0\0\0\x08\0\0\0\0\0\0").expect("an empty one");
+    assert!(out[..exif].ends_with(b"the image\0\0\0\0"));
+    assert_eq!(clean_heif(&out, 1000), out);
+}
+
+#[test]
+fn whatever_a_heif_says_of_itself_it_goes_on_at_its_length() {
+    let plain = heif(b"");
+    for at in 0..plain.len() {
+        for byte in [0, 1, 8, 0x7f, 0xff] {
+            let mut bytes = plain.clone();
+            bytes[at] = byte;
+            assert_eq!(clean_heif(&bytes, 50).len(), bytes.len());
+            assert_eq!(clean_heif(&bytes[..at], 50).len(), at);
+        }
+    }
+}
+
 #[test]
 fn whatever_it_is_it_ends_and_what_is_no_picture_passes_unchanged() {
     let formats = [
