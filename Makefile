@@ -71,7 +71,7 @@ disk-full: tools postgres ## fill the disk under a database, and see that nothin
 	@$(OFFLINE) $(CARGO) build --quiet -p fechatter
 	@scripts/disk-full.sh
 
-bench: tools postgres ## measure sends, streams and reads beside the machine's limits, for about a quarter of an hour
+bench: tools postgres ## measure sends, streams and reads beside the machine's limits, for about half an hour
 	@$(OFFLINE) $(CARGO) build --profile dist -p fechatter_server -p notify_server -p fechatter_bench
 	@"$${CARGO_TARGET_DIR:-target}/dist/fechatter_bench" full $(BENCH)
 
