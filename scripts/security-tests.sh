@@ -26,7 +26,7 @@ trap 'exit 130' INT TERM
 
 await_server
 
-PYTHONDONTWRITEBYTECODE=1 timeout "$((20 * seconds + 240))" \
+PYTHONDONTWRITEBYTECODE=1 timeout "$((30 * seconds + 240))" \
     python3 scripts/security_tests.py "$url" "$server" "$seconds"
 
 if grep -E 'ERROR|panicked' "$folder/server.log" >&2; then
