@@ -45,12 +45,28 @@ impl fmt::Display for Bound {
     }
 }
 
+/// What the machine does without us, in the rounds of a figure.
+#[derive(Clone)]
+pub(crate) enum Limit {
+    /// The target is about the ratio.
+    Judging(Samples),
+    /// The target is about our values; the ratio is shown.
+    Beside(Samples),
+}
+
+impl Limit {
+    fn samples(&self) -> &Samples {
+        match self {
+            Self::Judging(samples) | Self::Beside(samples) => samples,
+        }
+    }
+}
+
 /// One of the figures to reach.
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) unit: Unit,
-    /// What the machine does without us; the target is then about the ratio.
-    pub(crate) limit: Option<Samples>,
+    pub(crate) limit: Option<Limit>,
     pub(crate) ours: Samples,
     pub(crate) target: Target,
     /// How often something happened that must not; then the figure is missed, whatever its value.
@@ -58,16 +74,18 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// What the target is about: our values over the limit of the same round, or our values.
-    fn judged(&self) -> Samples {
-        match &self.limit {
-            Some(limit) => self.ours.over(limit),
-            None => self.ours.clone(),
-        }
+    /// Our values over the limit of the same round.
+    fn ratio(&self) -> Option<Samples> {
+        self.limit.as_ref().map(|limit| self.ours.over(limit.samples()))
+    }
+
+    /// The ratio, where the target is about it.
+    fn judged_ratio(&self) -> Option<Samples> {
+        self.ratio().filter(|_| matches!(self.limit, Some(Limit::Judging(_))))
     }
 
     fn verdict(&self) -> &'static str {
-        let value = self.judged().median();
+        let value = self.judged_ratio().as_ref().unwrap_or(&self.ours).median();
         if self.faults > 0 {
             "**missed**"
         } else if self.target.aim.holds(value) {
@@ -145,23 +163,19 @@ impl Report {
     }
 }
 
-const FIGURES_NOTE: &str = "Medians of the rounds; limit and ours are measured in turn. The ratio is that of each \
-    round, and so is what stands under from–to; of a figure without a limit, both are its own values.";
+const FIGURES_NOTE: &str = "Medians of the rounds; limit and ours are measured in turn, and the ratio is that of \
+    each round. Reach and aim are about what stands under from–to: the ratio or, where it has a unit, our own values.";
 const OWN_NOTE: &str = "CPU time of the load generator itself. Below its threads' worth of cores it waits for the \
     servers, not they for it; what it can ask of a server that does nothing stands among the limits.";
 
 fn figure_row(figure: &Figure) -> Vec<String> {
-    let judged = figure.judged();
-    let (ratio, spread) = match &figure.limit {
-        Some(_) => (number(judged.median()), range(&judged, number)),
-        None => ("–".to_owned(), range(&judged, |value| shown(value, figure.unit))),
-    };
+    let with_unit = |value| shown(value, figure.unit);
     vec![
         figure.name.clone(),
-        figure.limit.as_ref().map_or("–".to_owned(), |limit| shown(limit.median(), figure.unit)),
-        shown(figure.ours.median(), figure.unit),
-        ratio,
-        spread,
+        figure.limit.as_ref().map_or("–".to_owned(), |limit| with_unit(limit.samples().median())),
+        with_unit(figure.ours.median()),
+        figure.ratio().map_or("–".to_owned(), |ratio| number(ratio.median())),
+        figure.judged_ratio().map_or_else(|| range(&figure.ours, with_unit), |ratio| range(&ratio, number)),
         figure.target.reach.to_string(),
         figure.target.aim.to_string(),
         figure.verdict().to_owned(),
@@ -241,7 +255,7 @@ mod tests {
         Figure {
             name,
             unit: Unit::PerSecond,
-            limit: limit.map(samples),
+            limit: limit.map(|limit| Limit::Judging(samples(limit))),
             ours: samples(ours),
             target,
             faults: 0,
@@ -264,6 +278,19 @@ mod tests {
         let verdict = |ours| figure(ours, None, less).verdict();
         assert_eq!(Figure { faults: 1, ..figure(80.0, None, less) }.verdict(), "**missed**");
         assert_eq!([151.0, 150.0, 80.0].map(verdict), ["**missed**", "reached", "aim"]);
+    }
+
+    #[test]
+    fn a_limit_beside_the_values_leaves_the_verdict_to_them() {
+        let target = Target { reach: Bound::AtMost(150.0), aim: Bound::AtMost(80.0) };
+        let figure = Figure {
+            unit: Unit::Microseconds,
+            limit: Some(Limit::Beside([50.0, 40.0, 100.0].into_iter().collect())),
+            ours: [150.0, 100.0, 200.0].into_iter().collect(),
+            ..figure(0.0, None, target)
+        };
+        let expected = ["sends", "50.0 µs", "150 µs", "2.50", "100 µs–200 µs", "≤ 150", "≤ 80", "reached"];
+        assert_eq!(figure_row(&figure), expected);
     }
 
     #[test]

@@ -171,6 +171,11 @@ pub(crate) async fn make_plain_table(pool: &PgPool) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// How many rows it has, for computing with.
+pub(crate) async fn plain_rows(pool: &PgPool) -> sqlx::Result<f64> {
+    sqlx::query_scalar("select count(*)::double precision from plain_messages").fetch_one(pool).await
+}
+
 /// Empties it.
 pub(crate) async fn empty_plain_table(pool: &PgPool) -> sqlx::Result<()> {
     pool.execute("truncate plain_messages").await?;

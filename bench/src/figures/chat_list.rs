@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use crate::{
     bench::Bench,
     http::Connection,
-    report::{Bound, Figure, Report, Table, Target, Unit, count, number},
+    report::{Bound, Figure, Limit, Report, Table, Target, Unit, count, number},
     requests::{self, Same},
     samples::Samples,
     scene::{LISTS, Person, READERS},
@@ -82,7 +82,7 @@ pub(super) async fn measure(bench: &mut Bench, report: &mut Report) -> anyhow::R
     report.figures.push(Figure {
         name: format!("chat list of {JUDGED} chats, warm ÷ bare axum GET"),
         unit: Unit::PerSecond,
-        limit: Some(bare),
+        limit: Some(Limit::Judging(bare)),
         ours: ours[judged].clone(),
         target: Target { reach: Bound::AtLeast(0.25), aim: Bound::AtLeast(0.5) },
         faults: 0,

@@ -12,7 +12,7 @@ use crate::{
     audience::Audience,
     bench::Bench,
     http::Connection,
-    report::{Bound, Figure, Report, Table, Target, Unit, count, shown},
+    report::{Bound, Figure, Limit, Report, Table, Target, Unit, count, shown},
     requests::{self, Sends},
     samples::Samples,
     usage,
@@ -236,7 +236,7 @@ fn put_down(found: &Found, report: &mut Report) {
         report.figures.push(Figure {
             name: format!("deliveries to {streams} streams, burst ÷ one frame to raw sockets"),
             unit: Unit::PerSecond,
-            limit: Some(found.raw_single.clone()),
+            limit: Some(Limit::Judging(found.raw_single.clone())),
             ours: found.ours.burst.clone(),
             target: Target { reach: Bound::AtLeast(0.5), aim: Bound::AtLeast(0.8) },
             faults: 0,
@@ -247,7 +247,7 @@ fn put_down(found: &Found, report: &mut Report) {
             Figure {
                 name: format!("until the last of {streams} streams has a message ÷ raw sockets"),
                 unit: Unit::Milliseconds,
-                limit: Some(found.raw.last.clone()),
+                limit: Some(Limit::Judging(found.raw.last.clone())),
                 ours: found.ours.last.clone(),
                 target: Target { reach: Bound::AtMost(1.6), aim: Bound::AtMost(1.2) },
                 faults: 0,

@@ -1,8 +1,13 @@
 //! Durable sends through REST, beside what pgbench inserts.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use crate::{
     bench::Bench,
-    report::{Bound, Figure, Report, Table, Target, Unit, number},
+    pgbench::Pgbench,
+    report::{Bound, Figure, Limit, Report, Table, Target, Unit, number},
     requests::{self, CONTENT_BYTES, Sends},
     samples::Samples,
     scene::SENDERS,
@@ -18,10 +23,15 @@ const GROWTH: [usize; 4] = [1, 16, 64, SENDERS];
 const INSERT_ONE: &str = include_str!("../sql/insert_one.sql");
 const INSERT_HUNDRED: &str = include_str!("../sql/insert_hundred.sql");
 const ROWS: f64 = 100.0;
+/// How long pgbench may take to connect its clients: half a second where nothing is wrong.
+const CONNECTING: Duration = Duration::from_secs(2);
+/// How long pgbench goes on after the window, since it is told whole seconds, rounded down.
+const REST: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Found {
     single: Samples,
+    single_cpu: Samples,
     hundred: Samples,
     bare: Samples,
     fixed: Samples,
@@ -56,7 +66,9 @@ async fn limits(bench: &Bench, found: &mut Found) -> anyhow::Result<()> {
     if let Some(pgbench) = &bench.pgbench {
         let variables =
             [("sender_id", bench.site.scene.people[0].id.to_string()), ("length", CONTENT_BYTES.to_string())];
-        found.single.push(pgbench.run(INSERT_ONE, &variables, CLIENTS, plan.window).await?);
+        let (rate, cpu) = single_rows(bench, pgbench, &variables).await?;
+        found.single.push(rate);
+        found.single_cpu.push(cpu);
         store::empty_plain_table(&bench.site.pool).await?;
         found.hundred.push(ROWS * pgbench.run(INSERT_HUNDRED, &variables, CLIENTS, plan.window).await?);
         store::empty_plain_table(&bench.site.pool).await?;
@@ -70,6 +82,30 @@ async fn limits(bench: &Bench, found: &mut Found) -> anyhow::Result<()> {
     found.fixed.push(fixed.rate());
     found.own_fixed.push(own);
     Ok(())
+}
+
+/// Single rows by pgbench: how many a second, and what PostgreSQL takes for each in µs. As of sends, the CPU time of a
+/// window after the warm-up counts, so that connecting is not in it.
+async fn single_rows(
+    bench: &Bench,
+    pgbench: &Pgbench,
+    variables: &[(&str, String)],
+) -> anyhow::Result<(f64, f64)> {
+    let (plan, pool) = (bench.plan, &bench.site.pool);
+    let warm_up = CONNECTING + plan.warm_up;
+    let inserting = pgbench.run(INSERT_ONE, variables, CLIENTS, warm_up + plan.window + REST);
+    let watching = async {
+        sleep(warm_up).await;
+        let before = store::plain_rows(pool).await?;
+        let window = async {
+            sleep(plan.window).await;
+            Ok(())
+        };
+        let ((), used) = bench.site.watch(window).await?;
+        let rows = store::plain_rows(pool).await? - before;
+        Ok(used.postgres.as_secs_f64() * 1e6 / rows)
+    };
+    tokio::try_join!(inserting, watching)
 }
 
 /// Sends by so many people at the same time, to one chat or round many.
@@ -128,10 +164,13 @@ async fn row(
 
 fn put_down(found: Found, report: &mut Report) {
     report.limit("pgbench, single-row inserts, 64 clients", Unit::PerSecond, &found.single);
+    let name = "PostgreSQL's CPU for a single-row insert of pgbench, 64 clients";
+    report.limit(name, Unit::Microseconds, &found.single_cpu);
     report.limit("pgbench, rows of 100-row inserts, 64 clients", Unit::PerSecond, &found.hundred);
     report.limit("axum with nothing behind it, JSON POST, 64 clients", Unit::PerSecond, &found.bare);
     report.limit("the load generator, against fixed replies, 64 clients", Unit::PerSecond, &found.fixed);
-    let limit = Some(found.single).filter(|single| !single.is_empty());
+    let measured = |limit: Samples| Some(limit).filter(|limit| !limit.is_empty());
+    let limit = measured(found.single).map(Limit::Judging);
     let figure = |name: &str, ours, reach| Figure {
         name: name.into(),
         unit: Unit::PerSecond,
@@ -147,9 +186,9 @@ fn put_down(found: Found, report: &mut Report) {
     ));
     report.figures.push(figure("durable sends, 64 senders in one chat ÷ single-row inserts", found.one, 0.4));
     report.figures.push(Figure {
-        name: "CPU a send, server + PostgreSQL".into(),
+        name: "CPU a send, server + PostgreSQL ÷ CPU of PostgreSQL for a single-row insert".into(),
         unit: Unit::Microseconds,
-        limit: None,
+        limit: measured(found.single_cpu).map(Limit::Beside),
         ours: found.cpu,
         target: Target { reach: Bound::AtMost(150.0), aim: Bound::AtMost(80.0) },
         faults: 0,

@@ -2,7 +2,7 @@
 
 use crate::{
     bench::{Bench, FEW},
-    report::{Bound, Figure, Report, Target, Unit, count},
+    report::{Bound, Figure, Limit, Report, Target, Unit, count},
     samples::Samples,
     scene::SPREAD,
     site::Site,
@@ -28,7 +28,7 @@ pub(super) async fn measure(bench: &mut Bench, report: &mut Report) -> anyhow::R
     report.figures.push(Figure {
         name: format!("durable sends with {} messages stored ÷ with none", count(stored)),
         unit: Unit::PerSecond,
-        limit: Some(limit),
+        limit: Some(Limit::Judging(limit)),
         ours,
         target: Target { reach: Bound::AtLeast(0.8), aim: Bound::AtLeast(0.95) },
         faults: 0,
