@@ -3,6 +3,7 @@
 pub mod access;
 pub mod accounts;
 pub mod auth;
+mod background;
 pub mod chats;
 pub mod config;
 pub mod docs;

@@ -26,6 +26,7 @@ use super::{
     handover::Offer,
     leeway::Leeway,
     pace::{Turn, Turns},
+    refusals::Refusals,
 };
 
 /// The permit of a connection's first request.
@@ -53,6 +54,8 @@ pub(super) struct Answers {
     pub(super) offer: Option<Offer>,
     /// How slowly a body may come.
     pub(super) sending: Leeway,
+    /// Holds back what says that there were too many.
+    pub(super) refusals: Refusals,
     /// For the first request.
     pub(super) entry: Option<Entry>,
 }
@@ -73,11 +76,12 @@ impl HyperService<Request<Incoming>> for Answers {
         if let Some(offer) = self.offer.clone().filter(|_| version == Version::HTTP_11) {
             extensions.insert(offer);
         }
-        let answer = self.router.clone().call(request);
+        let (answer, refusals) = (self.router.clone().call(request), self.refusals.clone());
         Box::pin(async move {
-            let answered = answer.await;
+            let Ok(response) = answer.await;
             drop(permit.take());
-            answered.map(|response| response.map(|body| Answer { body, turn }))
+            refusals.hold(response.status()).await;
+            Ok(response.map(|body| Answer { body, turn }))
         })
     }
 }

@@ -32,6 +32,7 @@ use super::{
     handover::{Offer, Open, PlainConnection, Slot, Takeover},
     leeway::Leeway,
     pace::{Pace, Turns},
+    refusals::Refusals,
     stall::{StallGuard, TAKING},
     tls,
     untaken::{Streams, Untaken},
@@ -116,6 +117,8 @@ pub(super) struct Host {
     pub open: TaskTracker,
     /// Lets new connections in.
     pub crowd: Arc<Semaphore>,
+    /// Holds refusals back.
+    pub refusals: Refusals,
 }
 
 /// Serves a connection until it ends or is handed over.
@@ -238,6 +241,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         turns,
         offer: slot.clone().map(Offer::new),
         sending: host.patience.body,
+        refusals: host.refusals.clone(),
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -285,6 +289,7 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         turns,
         offer: None,
         sending: host.patience.body,
+        refusals: host.refusals.clone(),
         entry: None,
     };
     let answers = service_fn(move |request| {

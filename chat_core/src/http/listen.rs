@@ -23,6 +23,11 @@ use crate::settings::{self, Problems};
 /// Connections that may wait to be accepted; with tokio's 128, thousands at once take many seconds.
 const BACKLOG: u32 = 4096;
 
+/// Bytes of answers that the system takes for a connection before they can be sent. Without a bound it takes megabytes for
+/// a client that reads nothing, and copying them for a thousand of these keeps everybody else waiting.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
 /// Where to listen.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +108,9 @@ fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     let address = address.ok_or_else(|| explain(io::ErrorKind::AddrNotAvailable.into()))?;
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    // The connections of a listener inherit it (Linux manual, tcp(7), TCP_NOTSENT_LOWAT).
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(address).map_err(explain)?;
     socket.listen(BACKLOG).map_err(explain)
 }

@@ -21,6 +21,7 @@ mod pace;
 pub mod page;
 pub mod path;
 pub mod query;
+mod refusals;
 pub mod stall;
 pub mod tls;
 mod untaken;

@@ -1,6 +1,10 @@
-//! Passwords: which ones will do, and their hashing away from the async threads.
+//! Passwords: which ones will do, and their hashing in the background.
 
-use std::{collections::HashSet, sync::Arc, sync::LazyLock, thread, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use anyhow::Context;
 use argon2::{
@@ -11,7 +15,7 @@ use chat_core::telemetry::metrics::{Refusal, refused};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{config::AuthSettings, error::Error, metrics::PASSWORDS_HASHED};
+use crate::{background, config::AuthSettings, error::Error, metrics::PASSWORDS_HASHED};
 
 /// The fewest code points of a password, whatever the settings say.
 pub(crate) const PASSWORD_MIN: usize = 8;
@@ -76,7 +80,7 @@ pub enum Verified {
     No,
 }
 
-/// Hashes passwords with argon2id, as many at a time as there are cores.
+/// Hashes passwords with argon2id, as many at a time as there are [`background::cores`].
 pub struct Passwords {
     argon2: Argon2<'static>,
     cores: Arc<Semaphore>,
@@ -96,7 +100,7 @@ impl Passwords {
             Params::new(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes, None)
                 .map_err(|error| anyhow::anyhow!("{error}"))
                 .context("auth.argon2_memory_kib, auth.argon2_passes or auth.argon2_lanes is out of range")?;
-        let cores_size = thread::available_parallelism().map_or(1, usize::from);
+        let cores_size = background::cores();
         let queue_size = settings.hashing_queue.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
@@ -159,7 +163,7 @@ impl Passwords {
             && hash.version == Some(Version::V0x13.into())
     }
 
-    /// Runs `work` on a blocking thread once a core is free. The core stays taken until the work is done,
+    /// Runs `work` in the background once a core is free. The core stays taken until the work is done,
     /// even when nobody waits for it any more.
     #[tracing::instrument(level = "debug", name = "hash_password", skip_all)]
     async fn on_a_core<T: Send + 'static>(
@@ -177,12 +181,12 @@ impl Passwords {
             let core = timeout(self.patience, Arc::clone(&self.cores).acquire_owned()).await;
             core.map_err(|_| busy())?.map_err(|_| busy())?
         };
-        let worked = tokio::task::spawn_blocking(move || {
+        let worked = background::run("password", move || {
             let _core = core;
             PASSWORDS_HASHED.increment(1);
             work()
         });
-        worked.await.map_err(|error| Error::Internal(format!("hashing a password panicked: {error}")))
+        worked.await.map_err(|error| Error::Internal(format!("hashing a password: {error}")))
     }
 }
 

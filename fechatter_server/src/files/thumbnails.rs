@@ -1,6 +1,6 @@
 //! Small pictures of pictures.
 
-use std::{io::Cursor, sync::Arc, thread, time::Duration};
+use std::{io::Cursor, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
@@ -11,7 +11,10 @@ use image::{
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::pictures::{Format, Picture};
-use crate::vault::{StoredFile, Vault, VaultError};
+use crate::{
+    background,
+    vault::{StoredFile, Vault, VaultError},
+};
 
 /// The longer side of a small picture, in pixels.
 const SIDE: u32 = 512;
@@ -26,7 +29,7 @@ const WAIT: Duration = Duration::from_secs(30);
 const WORK: Duration = Duration::from_secs(20);
 const QUALITY: u8 = 80;
 
-/// Makes small pictures, as many at a time as there are cores.
+/// Makes small pictures, as many at a time as there are [`background::cores`].
 #[derive(Clone)]
 pub(crate) struct Thumbnails(Arc<Semaphore>);
 
@@ -38,8 +41,7 @@ pub(super) struct Thumbnail {
 
 impl Default for Thumbnails {
     fn default() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(cores)))
+        Self(Arc::new(Semaphore::new(background::cores())))
     }
 }
 
@@ -64,7 +66,7 @@ impl Thumbnails {
             }
         };
         // Who waits may give up; the work itself cannot, and keeps its core until it is done.
-        let work = tokio::task::spawn_blocking(move || {
+        let work = background::run("picture", move || {
             let made = draw(&bytes, format, picture.orientation);
             drop(permit);
             made

@@ -4,7 +4,7 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::Request,
-    http::header,
+    http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpSocket,
     task::JoinHandle,
+    time::Instant,
 };
 
 mod http2;
@@ -56,6 +57,7 @@ fn router() -> Router {
         .route("/", get(async || "here"))
         .route("/stream", get(stream))
         .route("/wait", get(pending::<()>))
+        .route("/refused", get(async || StatusCode::TOO_MANY_REQUESTS))
         .route("/endless", get(slow::endless))
         .route("/slowly", get(slow::slowly))
         .route("/page", get(http2::slow::page))
@@ -147,6 +149,23 @@ async fn closes(mut socket: impl AsyncRead + Unpin) -> String {
     // A reset is an end as well.
     let _ = socket.read_to_end(&mut rest).await;
     String::from_utf8_lossy(&rest).into_owned()
+}
+
+#[tokio::test]
+async fn refusals_are_held_back_and_nobody_waits_for_them() -> io::Result<()> {
+    let site = Site::start(PATIENT).await?;
+    let (mut refused, mut other) = (site.connect().await?, site.connect().await?);
+    let begun = Instant::now();
+    refused.write_all(b"GET /refused HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+    is_answered(&mut other).await?;
+    let mut start = [0; 12];
+    refused.read_exact(&mut start).await?;
+    assert_eq!(&start, b"HTTP/1.1 429");
+    assert!(begun.elapsed() >= HELD);
+    // The connection goes on.
+    while refused.read(&mut [0; 4096]).await? == 4096 {}
+    is_answered(&mut refused).await?;
+    site.end().await
 }
 
 #[tokio::test]
