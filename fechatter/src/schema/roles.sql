@@ -64,6 +64,7 @@ begin
             count_thread_unread(uuid, uuid, uuid, bigint), thread_seen_by(uuid, uuid, uuid[], uuid),
             mentioned_members(uuid, text), count_mentions(uuid, uuid, bigint, bigint),
             readable_chats(uuid), expected_matches(tsquery), search_folded(text), message_terms(text),
+            message_terms_beyond_ascii(text),
             make_room_for_events(), drop_expired_events(interval) to fechatter_server;
     end if;
 
