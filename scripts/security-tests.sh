@@ -2,7 +2,7 @@
 # Attacks a server of its own, on this machine only, and prints what everybody else noticed; see docs/security-tests.md.
 # Needs slowhttptest, h2load (Debian: nghttp2-client) and Python 3.
 #
-# SECURITY_SECONDS (20, at most 60) is how long each attack lasts; SECURITY_PROGRAM attacks another build.
+# SECURITY_SECONDS (10, at most 60) is how long each attack lasts, three times; SECURITY_PROGRAM attacks another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/own-server.sh
@@ -14,7 +14,7 @@ for tool in slowhttptest h2load python3; do
     }
 done
 program=$(realpath "${SECURITY_PROGRAM:-${CARGO_TARGET_DIR:-target}/release/fechatter}")
-seconds=${SECURITY_SECONDS:-20}
+seconds=${SECURITY_SECONDS:-10}
 [ "$seconds" -ge 5 ] && [ "$seconds" -le 60 ] || { echo 'SECURITY_SECONDS must be from 5 to 60' >&2; exit 1; }
 
 # Below /tmp, where the user that PostgreSQL runs as can reach it.
@@ -26,7 +26,7 @@ trap 'exit 130' INT TERM
 
 await_server
 
-PYTHONDONTWRITEBYTECODE=1 timeout "$((30 * seconds + 240))" \
+PYTHONDONTWRITEBYTECODE=1 timeout "$((90 * seconds + 300))" \
     python3 scripts/security_tests.py "$url" "$server" "$seconds"
 
 if grep -E 'ERROR|panicked' "$folder/server.log" >&2; then

@@ -23,6 +23,8 @@ OTHERS = ("127.0.0.2", 0)
 # How long anything may take before it counts as failed.
 PATIENCE = 15
 CONNECTIONS = 1000
+# How often each attack is made, in turn with all others.
+ROUNDS = 3
 SIGN_INS = 100
 
 
@@ -222,28 +224,40 @@ async def main(url, pid, seconds):
     others = Others(address)
     await others.arrive()
     await others.use(5)
-    rows, idle = [], []
-    for name, attack in attacks(url, address, seconds):
-        # Before each attack nobody attacks for as long: the machine is not equally fast all the time.
-        print(name, file=sys.stderr, flush=True)
-        idle.append((await others.use(seconds))[0])
-        before, _ = memory(pid, reset=True)
-        (latencies, failed), saw = await asyncio.gather(others.use(seconds), attack())
-        # The tools have closed their connections; the allocator gives back what they took.
-        await asyncio.sleep(5)
-        after, most = memory(pid)
-        rows.append((name, latencies, f"{failed} of {len(latencies)} | {before} | {most} | {after} | {saw}"))
+    seen, idle = {}, []
+    for i in range(ROUNDS):
+        for name, attack in attacks(url, address, seconds):
+            # Before each attack nobody attacks for as long: the machine is not equally fast all the time.
+            print(f"{i + 1} of {ROUNDS}: {name}", file=sys.stderr, flush=True)
+            idle.append((await others.use(seconds))[0])
+            before, _ = memory(pid, reset=True)
+            (latencies, failed), saw = await asyncio.gather(others.use(seconds), attack())
+            # The tools have closed their connections; the allocator gives back what they took.
+            await asyncio.sleep(5)
+            after, most = memory(pid)
+            seen.setdefault(name, []).append((latencies, failed, before, most, after, saw))
+    show(seen, idle, seconds)
+
+
+def show(seen, idle, seconds):
+    """Prints the table: medians of the rounds, and the worst of what must be bounded."""
     usual = statistics.median(at(latencies, 0.99) for latencies in idle)
-    print(f"{PACE} requests a second by the others, {seconds} s each; latencies in ms, memory in MiB. Before each attack")
-    print("nobody attacks for as long; the ratio is to the median of the p99 of these times.\n")
-    print("| Attack | p50 | p99 | ÷ idle | most | failed | memory before | most | after | what the attacker saw |")
+    print(f"{PACE} requests a second by the others, {ROUNDS} times {seconds} s each; latencies in ms, memory in MiB.\n")
+    print("| Attack | p50 | p99 | from–to | ÷ idle | failed | memory before | most | after | what the attacker saw |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    rows += [("nobody, the slowest time", max(idle, key=lambda latencies: at(latencies, 0.99)), "| | | |")]
-    rows += [("nobody, the fastest time", min(idle, key=lambda latencies: at(latencies, 0.99)), "| | | |")]
-    for name, latencies, rest in rows:
-        p99 = at(latencies, 0.99)
-        numbers = f"{at(latencies, 0.5):.1f} | {p99:.1f} | {p99 / usual:.2f} | {latencies[-1]:.1f}"
-        print(f"| {name} | {numbers} | {rest} |")
+    print(f"| nobody, {len(idle)} times | {percentiles(idle)} | 1 | | | | | |")
+    for name, rounds in seen.items():
+        latencies, failed, before, most, after, saw = zip(*rounds)
+        ratio = statistics.median(at(each, 0.99) for each in latencies) / usual
+        asked = sum(len(each) for each in latencies)
+        print(f"| {name} | {percentiles(latencies)} | {ratio:.2f} | {sum(failed)} of {asked} "
+              f"| {before[0]} | {max(most)} | {after[-1]} | {saw[-1]} |")
+
+
+def percentiles(rounds):
+    """The medians of the p50 and of the p99 of several rounds, and how far the p99 lie apart."""
+    p50, p99 = ([at(latencies, part) for latencies in rounds] for part in (0.5, 0.99))
+    return f"{statistics.median(p50):.1f} | {statistics.median(p99):.1f} | {min(p99):.1f}–{max(p99):.1f}"
 
 
 if __name__ == "__main__":

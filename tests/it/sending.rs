@@ -157,9 +157,15 @@ async fn what_does_not_fit_the_queue_is_told_to_come_back() {
     let sent = answers.iter().filter(|answer| answer.status == 201).count();
     let refused = answers.into_iter().filter(|answer| answer.status != 201);
     let refused: Vec<_> = refused.map(|answer| answer.refuses(503, "unavailable")).collect();
-    assert!(!refused.is_empty(), "450 messages of 40,000 bytes waited");
+    // Where everything takes long, a batch can be waited for in vain, and be written all the same.
+    let (full, late): (Vec<_>, Vec<_>) = refused
+        .iter()
+        .partition(|problem| problem["detail"] == "Too many messages are being sent at the moment.");
+    assert!(!full.is_empty(), "450 messages of 40,000 bytes waited");
     assert_eq!(sent + refused.len(), 450);
     let last = ann.get(&format!("{messages}?limit=1")).await.expect(200);
-    assert_eq!(last["messages"][0]["seq"], sent, "what was refused was not written");
+    let written = last["messages"][0]["seq"].as_u64().expect("a number");
+    let most = u64::try_from(sent + late.len()).expect("a number");
+    assert!((sent as u64..=most).contains(&written), "what was refused was not written: {written} of {most}");
     ann.post(&messages, json!({ "content": "there is room again" })).await.expect(201);
 }

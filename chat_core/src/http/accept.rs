@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     connection::{self, CROWD, Host, Patience},
     gate::Gate,
-    refusals::{HELD, Refusals},
+    refusals::Refusals,
     tls::{self, Tls},
 };
 
@@ -60,7 +60,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, door: Door, shu
         tokio::spawn(cut.clone().run_until_cancelled_owned(tls.follow(tls::LOOK)));
     }
     let shared = shutdown.clone();
-    let refusals = Refusals::new(HELD);
+    let refusals = Refusals::default();
     let host = Arc::new(Host { router, tls: acceptor, patience, shutdown: shared, open, crowd, refusals });
     while let Some((socket, address)) = shutdown.run_until_cancelled(accept(&listener)).await {
         // Whoever is too many is closed at once: telling them so would take what there is not.
