@@ -213,3 +213,19 @@ pub fn raise_file_limit() {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_inherit_how_much_the_system_takes_for_them() -> io::Result<()> {
+        let listener = bind("127.0.0.1", 0)?;
+        let _client = TcpStream::connect(listener.local_addr()?).await?;
+        let (accepted, _) = listener.accept().await?;
+        assert_eq!(socket2::SockRef::from(&accepted).tcp_notsent_lowat()?, UNSENT);
+        Ok(())
+    }
+}
