@@ -1,10 +1,6 @@
 //! Passwords: which ones will do, and their hashing in the background.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::LazyLock, time::Duration};
 
 use anyhow::Context;
 use argon2::{
@@ -15,12 +11,18 @@ use chat_core::telemetry::metrics::{Refusal, refused};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{background, config::AuthSettings, error::Error, metrics::PASSWORDS_HASHED};
+use crate::{background::Background, config::AuthSettings, error::Error, metrics::PASSWORDS_HASHED};
 
 /// The fewest code points of a password, whatever the settings say.
 pub(crate) const PASSWORD_MIN: usize = 8;
 /// The most code points of a password.
 pub(crate) const PASSWORD_MAX: usize = 128;
+
+/// How much memory argon2id fills in a millisecond, at the very least, on a core that has nothing else to do, in KiB: a
+/// tenth of what is usual.
+const FILLED_IN_A_MS: u64 = 128;
+/// The least that is thought to be long for a hash, in ms.
+const LONG_MS: u64 = 250;
 
 /// What many people choose: the entries of at least eight ASCII characters in the password list of zxcvbn
 /// 4.4.2 (npm, MIT), in lower case.
@@ -80,11 +82,10 @@ pub enum Verified {
     No,
 }
 
-/// Hashes passwords with argon2id, as many at a time as there are [`background::cores`].
+/// Hashes passwords with argon2id, in the background.
 pub struct Passwords {
     argon2: Argon2<'static>,
-    cores: Arc<Semaphore>,
-    cores_size: usize,
+    background: Background,
     queue: Semaphore,
     queue_size: usize,
     patience: Duration,
@@ -100,12 +101,12 @@ impl Passwords {
             Params::new(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes, None)
                 .map_err(|error| anyhow::anyhow!("{error}"))
                 .context("auth.argon2_memory_kib, auth.argon2_passes or auth.argon2_lanes is out of range")?;
-        let cores_size = background::cores();
         let queue_size = settings.hashing_queue.min(Semaphore::MAX_PERMITS);
+        let filled = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        let long = Duration::from_millis((filled / FILLED_IN_A_MS).max(LONG_MS));
         Ok(Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            cores: Arc::new(Semaphore::new(cores_size)),
-            cores_size,
+            background: Background::new("password", long),
             queue: Semaphore::new(queue_size),
             queue_size,
             patience: Duration::from_millis(settings.hashing_wait_ms),
@@ -149,7 +150,7 @@ impl Passwords {
     /// How many passwords are being hashed, and how many wait.
     pub(crate) fn at_work(&self) -> (usize, usize) {
         let waiting = self.queue_size.saturating_sub(self.queue.available_permits());
-        (self.cores_size.saturating_sub(self.cores.available_permits()), waiting)
+        (self.background.taken(), waiting)
     }
 
     fn is_of_today(&self, hash: &PasswordHash) -> bool {
@@ -168,24 +169,20 @@ impl Passwords {
     #[tracing::instrument(level = "debug", name = "hash_password", skip_all)]
     async fn on_a_core<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl Fn() -> T + Send + Sync + 'static,
     ) -> Result<T, Error> {
         let busy = || {
             refused(Refusal::Passwords);
             Error::Busy("Too many people are signing in at the moment.")
         };
-        let core = if let Ok(core) = Arc::clone(&self.cores).try_acquire_owned() {
+        let core = if let Some(core) = self.background.try_take() {
             core
         } else {
             let _place = self.queue.try_acquire().map_err(|_| busy())?;
-            let core = timeout(self.patience, Arc::clone(&self.cores).acquire_owned()).await;
-            core.map_err(|_| busy())?.map_err(|_| busy())?
+            timeout(self.patience, self.background.take()).await.map_err(|_| busy())?.map_err(|_| busy())?
         };
-        let worked = background::run("password", move || {
-            let _core = core;
-            PASSWORDS_HASHED.increment(1);
-            work()
-        });
+        PASSWORDS_HASHED.increment(1);
+        let worked = self.background.run(core, work);
         worked.await.map_err(|error| Error::Internal(format!("hashing a password: {error}")))
     }
 }
@@ -196,6 +193,8 @@ fn unusable(error: &HashError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
     use crate::config::{DEFAULTS, Settings};
 
@@ -248,8 +247,7 @@ mod tests {
     #[tokio::test]
     async fn who_finds_no_place_is_told_so() -> anyhow::Result<()> {
         let passwords = passwords(|auth| (auth.hashing_queue, auth.hashing_wait_ms) = (1, 50))?;
-        let cores = u32::try_from(passwords.cores.available_permits())?;
-        let _all = passwords.cores.acquire_many(cores).await?;
+        let _all: Vec<_> = iter::from_fn(|| passwords.background.try_take()).collect();
         let (first, second) = tokio::join!(passwords.hash("a".into()), passwords.hash("b".into()));
         assert!(matches!((first, second), (Err(Error::Busy(_)), Err(Error::Busy(_)))));
         Ok(())

@@ -1,6 +1,6 @@
 //! Small pictures of pictures.
 
-use std::{io::Cursor, sync::Arc, time::Duration};
+use std::{io::Cursor, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
@@ -8,11 +8,11 @@ use image::{
     DynamicImage, ImageFormat, ImageReader, ImageResult, Limits, codecs::jpeg::JpegEncoder,
     metadata::Orientation,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
 use super::pictures::{Format, Picture};
 use crate::{
-    background,
+    background::Background,
     vault::{StoredFile, Vault, VaultError},
 };
 
@@ -27,11 +27,13 @@ const MEMORY: u64 = 2 * 4 * PIXELS;
 /// How long a picture waits for a core, and for its decoding; then it has no small one.
 const WAIT: Duration = Duration::from_secs(30);
 const WORK: Duration = Duration::from_secs(20);
+/// How long its decoding may take on a core that has nothing else to do: several times as long as the largest takes.
+const PATIENCE: Duration = Duration::from_secs(5);
 const QUALITY: u8 = 80;
 
-/// Makes small pictures, as many at a time as there are [`background::cores`].
+/// Makes small pictures, in the background.
 #[derive(Clone)]
-pub(crate) struct Thumbnails(Arc<Semaphore>);
+pub(crate) struct Thumbnails(Background);
 
 /// A small picture.
 pub(super) struct Thumbnail {
@@ -41,7 +43,7 @@ pub(super) struct Thumbnail {
 
 impl Default for Thumbnails {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(background::cores())))
+        Self(Background::new("picture", PATIENCE))
     }
 }
 
@@ -57,7 +59,7 @@ impl Thumbnails {
         if pixels > PIXELS || stored.size > BYTES {
             return None;
         }
-        let permit = timeout(WAIT, Arc::clone(&self.0).acquire_owned()).await.ok()?.ok()?;
+        let core = timeout(WAIT, self.0.take()).await.ok()?.ok()?;
         let bytes = match read(vault, stored).await {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -66,11 +68,7 @@ impl Thumbnails {
             }
         };
         // Who waits may give up; the work itself cannot, and keeps its core until it is done.
-        let work = background::run("picture", move || {
-            let made = draw(&bytes, format, picture.orientation);
-            drop(permit);
-            made
-        });
+        let work = self.0.run(core, move || draw(&bytes, format, picture.orientation));
         match timeout(WORK, work).await {
             Ok(Ok(Ok(thumbnail))) => Some(thumbnail),
             Ok(Ok(Err(error))) => {
