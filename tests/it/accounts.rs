@@ -65,6 +65,27 @@ async fn a_suspended_person_is_out_everywhere_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_back_by_an_invite_of_somebody_suspended() {
+    let site = Site::start().await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let workspace = ann.make_workspace("Acme").await;
+    let invites = format!("/api/workspaces/{workspace}/invites");
+    ann.welcome(&workspace, &bob).await;
+    let admin = json!({ "role": "Admin" });
+    ann.patch(&format!("/api/workspaces/{workspace}/members/{}", bob.id), admin.clone()).await.expect(200);
+    let invite = bob.post(&invites, json!({ "role": "Admin", "max_uses": 9 })).await.expect(201);
+    let accept = json!({ "token": invite["token"] });
+
+    assert!(user(&site, &["suspend", "bob"]).0);
+    let cid = site.sign_up("cid").await;
+    cid.post("/api/invites/accept", accept.clone()).await.expect(404);
+    assert_eq!(ann.get(&invites).await.expect(200)["invites"], json!([]));
+
+    assert!(user(&site, &["restore", "bob"]).0);
+    cid.post("/api/invites/accept", accept).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_account_leaves_its_messages_and_nothing_else() {
     let site = Site::start().await;
     let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);

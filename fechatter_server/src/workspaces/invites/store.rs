@@ -105,6 +105,7 @@ pub(super) async fn list(
             i.created_by as "created_by: UserId", i.created_at
         from workspace_invites i
         join workspace_members maker on maker.workspace_id = i.workspace_id and maker.user_id = i.created_by
+        join users mu on mu.id = maker.user_id and mu.status = 'Active'
         where i.workspace_id = $1 and i.revoked_at is null and i.expires_at > $2 and i.uses < i.max_uses
             and maker.role >= 'Admin' and maker.role >= i.role
         order by i.id desc
@@ -192,8 +193,8 @@ struct Presented {
     for_person: bool,
 }
 
-/// The invite with this token. It is in force as long as its maker could still make it: whoever is removed
-/// cannot come back by an invite of their own.
+/// The invite with this token. It is in force as long as its maker could still make it: whoever is removed or
+/// suspended cannot come back by an invite of their own.
 async fn look_up(
     connection: &mut PgConnection,
     token: &OpaqueToken,
@@ -208,7 +209,7 @@ async fn look_up(
                 select from workspace_members wm where wm.workspace_id = i.workspace_id and wm.user_id = u.id
             ) as "is_member!",
             i.revoked_at is null and i.expires_at > $3 and i.uses < i.max_uses and exists (
-                select from workspace_members maker
+                select from workspace_members maker join users mu on mu.id = maker.user_id and mu.status = 'Active'
                 where maker.workspace_id = i.workspace_id and maker.user_id = i.created_by
                     and maker.role >= 'Admin' and maker.role >= i.role
             ) as "in_force!",
