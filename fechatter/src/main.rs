@@ -48,7 +48,7 @@ enum Command {
     Migrate(MigrateOptions),
     /// Give the event log a new epoch, after a restore to an earlier time: every client reloads.
     RotateEpoch,
-    /// Write everything into a folder, as it is at one moment, while the servers go on.
+    /// Write the database into a folder, as it is at one moment, while the servers go on; files are copied apart.
     Backup {
         /// A folder that is not there yet, or is empty.
         folder: PathBuf,
