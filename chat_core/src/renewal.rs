@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{task::spawn_blocking, time::sleep};
 
-/// How often the files are looked at.
+/// How often the files are looked at, unless it is said otherwise.
 pub const LOOK: Duration = Duration::from_secs(2);
 
 /// Calls `reload` whenever one of the files is another than it was, and once at the beginning; never returns.
@@ -20,20 +20,31 @@ pub async fn follow<E>(files: Vec<PathBuf>, reload: impl Fn() -> Result<(), E> +
 where
     E: std::fmt::Display + 'static,
 {
+    follow_every(LOOK, files, reload).await;
+}
+
+/// Like [`follow`], with so much time between two looks.
+pub async fn follow_every<E>(
+    look: Duration,
+    files: Vec<PathBuf>,
+    reload: impl Fn() -> Result<(), E> + Send + Sync + 'static,
+) where
+    E: std::fmt::Display + 'static,
+{
     let (files, reload) = (Arc::new(files), Arc::new(reload));
     let mut loaded = None;
     let mut said = String::new();
     loop {
         let (files, reload) = (Arc::clone(&files), Arc::clone(&reload));
         let last = loaded.clone();
-        let look = spawn_blocking(move || {
+        let looking = spawn_blocking(move || {
             let seen: Vec<_> = files.iter().map(|file| stamp(file)).collect();
             if last.as_ref() == Some(&seen) {
                 return Ok(seen);
             }
             reload().map(|()| seen).map_err(|error| format!("{error:#}"))
         });
-        match look.await {
+        match looking.await {
             Ok(Ok(seen)) => {
                 loaded = Some(seen);
                 said.clear();
@@ -42,9 +53,10 @@ where
                 tracing::error!(%error, "files could not be read anew; what was read before stays in force");
                 said = error;
             }
-            Ok(Err(_)) | Err(_) => {}
+            Ok(Err(_)) => {}
+            Err(error) => tracing::error!(%error, "files could not be looked at"),
         }
-        sleep(LOOK).await;
+        sleep(look).await;
     }
 }
 

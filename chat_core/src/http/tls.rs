@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -16,8 +16,9 @@ use rustls::{
     sign::CertifiedKey,
 };
 use serde::{Deserialize, Serialize};
-use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::TlsAcceptor;
+
+use crate::renewal;
 
 /// How often the files are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
@@ -59,8 +60,6 @@ pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     certificate: Arc<Certificate>,
     config: Arc<ServerConfig>,
-    /// The files as they were read.
-    seen: [Stamp; 2],
 }
 
 impl Tls {
@@ -77,8 +76,6 @@ impl Tls {
         if !settings.is_on() {
             return Ok(None);
         }
-        // Before they are read, so that a change meanwhile is noticed.
-        let seen = stamps(settings);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certificate = Arc::new(Certificate::new(read_pair(settings, &provider)?));
         // TLS 1.2 and 1.3.
@@ -87,7 +84,7 @@ impl Tls {
             .map_err(io::Error::other)?;
         let mut config = versions.with_no_client_auth().with_cert_resolver(Arc::clone(&certificate) as _);
         config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
-        Ok(Some(Self { settings: settings.clone(), provider, certificate, config: Arc::new(config), seen }))
+        Ok(Some(Self { settings: settings.clone(), provider, certificate, config: Arc::new(config) }))
     }
 
     /// What shakes hands.
@@ -99,54 +96,14 @@ impl Tls {
     ///
     /// New connections get the new certificate. What cannot be used is logged, and the last good pair stays.
     pub(super) async fn follow(self, look: Duration) {
-        let Self { settings, provider, certificate, mut seen, .. } = self;
-        let settings = Arc::new(settings);
-        loop {
-            sleep(look).await;
-            let (settings, provider) = (Arc::clone(&settings), Arc::clone(&provider));
-            let changed = spawn_blocking(move || {
-                let now = stamps(&settings);
-                (now != seen).then(|| (now, read_pair(&settings, &provider)))
-            });
-            match changed.await {
-                Ok(None) => {}
-                Ok(Some((now, Ok(pair)))) => {
-                    seen = now;
-                    certificate.replace(pair);
-                    tracing::info!("the TLS certificate was renewed");
-                }
-                Ok(Some((now, Err(error)))) => {
-                    seen = now;
-                    tracing::error!(%error, "the new TLS certificate is not used");
-                }
-                Err(error) => tracing::error!(%error, "the TLS certificate could not be looked at"),
-            }
-        }
-    }
-}
-
-fn stamps(settings: &TlsSettings) -> [Stamp; 2] {
-    [&settings.certificate_file, &settings.key_file].map(|file| Stamp::of(file))
-}
-
-/// What tells that a file has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stamp {
-    changed: Option<(i64, i64)>,
-    inode: u64,
-    size: u64,
-}
-
-impl Stamp {
-    fn of(file: &Path) -> Self {
-        fs::metadata(file).map_or_else(
-            |_| Self::default(),
-            |data| Self {
-                changed: Some((data.ctime(), data.ctime_nsec())),
-                inode: data.ino(),
-                size: data.size(),
-            },
-        )
+        let Self { settings, provider, certificate, .. } = self;
+        let files = vec![settings.certificate_file.clone(), settings.key_file.clone()];
+        let renew = move || {
+            certificate.replace(read_pair(&settings, &provider)?);
+            tracing::info!("the TLS certificate was read");
+            Ok::<_, io::Error>(())
+        };
+        renewal::follow_every(look, files, renew).await;
     }
 }
 

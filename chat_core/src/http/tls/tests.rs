@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncWrite, duplex},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
 
