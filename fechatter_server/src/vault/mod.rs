@@ -207,8 +207,9 @@ impl Vault {
     /// # Errors
     /// Keys that cannot be used: those from before stay in force.
     pub fn reload_keys(&self) -> anyhow::Result<()> {
-        let keys = Arc::new(FileKeys::read(&self.0.settings)?);
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let read = FileKeys::read(&self.0.settings)?;
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *keys = Arc::new(read.in_place_of(&keys, self.0.clock.now()));
         Ok(())
     }
 

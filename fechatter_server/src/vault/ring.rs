@@ -91,6 +91,14 @@ impl FileKeys {
         Ok(Self { keys, changed_at, delay: settings.new_key_delay() })
     }
 
+    /// The same keys, as a server takes them that had others. The delay of one that it has not seen before counts from
+    /// now: a file that was copied may be older than its arrival.
+    pub(super) fn in_place_of(mut self, before: &Self, now: DateTime<Utc>) -> Self {
+        let known = self.ids().next_back() == before.ids().next_back();
+        self.changed_at = self.changed_at.max(if known { before.changed_at } else { now });
+        self
+    }
+
     /// The names of the keys, the newest last.
     #[must_use]
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {

@@ -394,6 +394,22 @@ async fn keys_rotate_and_files_are_wrapped_anew() -> Outcome {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_key_that_arrives_late_wraps_late() -> Outcome {
+    let room = Strongroom::open()?;
+    let before = room.store(b"before", 9).await?;
+    let new = rotate(&room.settings, &room.clock)?;
+    // The file was copied with its times: here it is new all the same, and elsewhere nobody may have it yet.
+    room.clock.advance(TimeDelta::seconds(61));
+    room.vault.reload_keys()?;
+    assert_eq!(room.store(b"between", 9).await?.key_id, before.key_id);
+    room.vault.reload_keys()?;
+    assert_eq!(room.store(b"again", 9).await?.key_id, before.key_id, "reading it again changes nothing");
+    room.clock.advance(TimeDelta::seconds(61));
+    assert_eq!(room.store(b"after", 9).await?.key_id, new);
+    Ok(())
+}
+
 #[test]
 fn keys_are_made_once_and_for_their_owner_alone() -> Outcome {
     let folder = tempfile::tempdir()?;
