@@ -18,14 +18,11 @@ const SENT: [HeaderName; 4] = [
     HeaderName::from_static("last-event-id"),
 ];
 /// What pages may read.
-const SHOWN: [HeaderName; 8] = [
+const SHOWN: [HeaderName; 5] = [
     X_EVENT_ID,
     header::RETRY_AFTER,
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
-    HeaderName::from_static("ratelimit-limit"),
-    HeaderName::from_static("ratelimit-remaining"),
-    HeaderName::from_static("ratelimit-reset"),
     HeaderName::from_static("x-request-id"),
 ];
 
