@@ -160,14 +160,14 @@ impl Stream {
         timeout(time, self.any()).await.ok()
     }
 
-    /// Whatever comes within `time`, without pings.
+    /// Whatever comes within `time`, without pings. The stream must not end meanwhile: one that is dead tells nothing
+    /// either.
     pub async fn during(&mut self, time: Duration) -> Vec<Received> {
         let mut received = Vec::new();
         let end = tokio::time::Instant::now() + time;
-        while let Ok(Some(Ok(event))) = tokio::time::timeout_at(end, self.events.next()).await {
-            if event.event != "ping" {
-                let data = serde_json::from_str(&event.data).unwrap_or_default();
-                received.push(Received { event: event.event, id: event.id, data });
+        while let Ok(next) = tokio::time::timeout_at(end, self.any()).await {
+            if next.event != "ping" {
+                received.push(next);
             }
         }
         received
