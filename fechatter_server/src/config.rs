@@ -96,6 +96,8 @@ pub struct LimitSettings {
     pub request_s: u64,
     /// Requests that are answered at the same time.
     pub requests_in_flight: usize,
+    /// Memory for large answers that have not been taken by their clients yet, in MiB.
+    pub unsent_mib: u64,
     /// Whether rates are limited.
     pub enabled: bool,
     /// Messages, by person.
@@ -183,6 +185,8 @@ impl Settings {
         problems.unless(request, "limits.request_s must be from 1 to 600");
         let in_flight = self.limits.requests_in_flight >= 1;
         problems.unless(in_flight, "limits.requests_in_flight must be at least 1");
+        let unsent = (1..=1_048_576).contains(&self.limits.unsent_mib);
+        problems.unless(unsent, "limits.unsent_mib must be from 1 to 1048576");
         self.limits.clients().check(&mut problems);
         let retention = (1..=8760).contains(&self.events.retention_hours);
         problems.unless(retention, "events.retention_hours must be from 1 to 8760");

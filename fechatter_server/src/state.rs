@@ -96,7 +96,10 @@ impl AppState {
         let longest = Duration::from_secs(limits.request_s);
         let feed = FeedProgress::default();
         Ok(Self(Arc::new(Shared {
-            capacity: Arc::new(Capacity::new(limits.requests_in_flight, longest, pulse.clone())),
+            capacity: Arc::new(
+                Capacity::new(limits.requests_in_flight, longest, pulse.clone())
+                    .with_unsent(limits.unsent_mib * 1024 * 1024),
+            ),
             gauges: Gauges::new(pools, feed.clone()),
             health: Health { pulse, feed, shutdown: shutdown.clone() },
             chat_lists: ChatLists::new(settings.chats.list_cache_mib * 1024 * 1024, log_tail.clone()),

@@ -12,6 +12,7 @@ use nix::{
 use notify_server::config::Settings as NotifySettings;
 use serde_json::{Value, json};
 use tokio::{
+    io::AsyncWriteExt,
     task::{JoinSet, spawn_blocking},
     time::{sleep, timeout},
 };
@@ -164,6 +165,53 @@ async fn what_is_too_much_at_a_time_is_refused_at_once() {
     site.anonymous().get("/api/permissions").await.expect(200);
     ann.send(&chat, "all goes on").await;
     stream.expect_message("all goes on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_answers_gets_no_more_large_ones() {
+    let site = Site::start_with(|rest, _| {
+        rest.limits.enabled = false;
+        rest.limits.unsent_mib = 2;
+    })
+    .await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let workspace = ann.make_workspace("Acme").await;
+    ann.welcome(&workspace, &bob).await;
+    let chat = ann.make_chat(&workspace, "Group", &[&bob]).await;
+    for _ in 0..100 {
+        ann.send(&chat, &"x".repeat(10_000)).await;
+    }
+    let (page, short) = (format!("/api/chats/{chat}/messages?limit=100"), "/api/users/me");
+    ann.get(&page).await.expect(200);
+
+    // A megabyte is more than the system takes for somebody who reads nothing.
+    let mut greedy = tokio::net::TcpStream::connect(site.rest.address).await.expect("a connection");
+    let head =
+        format!("GET {page} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n", ann.token);
+    greedy.write_all(head.as_bytes()).await.expect("a request");
+    let refused = async {
+        loop {
+            let answer = ann.get(&page).await;
+            if answer.status != 200 {
+                return answer;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, refused).await.expect("a refusal").refuses(503, "unavailable");
+    ann.get(short).await.expect(200);
+    let sent = json!({ "content": "y".repeat(10_000) });
+    ann.post(&format!("/api/chats/{chat}/messages"), sent).await.expect(201);
+    // A part is left to everybody else.
+    bob.get(&format!("/api/chats/{chat}/messages?limit=2")).await.expect(200);
+
+    drop(greedy);
+    let given_back = async {
+        while ann.get(&page).await.status != 200 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, given_back).await.expect("the place is given back with the connection");
 }
 
 /// A PostgreSQL of one's own that can be frozen. Whatever happens, it is thawed.

@@ -1,4 +1,4 @@
-//! How much a server takes on at the same time, and for how long.
+//! How much a server takes on at the same time, for how long, and what of its answers may wait for their clients.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::body::Waits;
+use super::{body::Waits, layers::Asker, unsent::Unsent};
 use crate::{
     problem::Problem,
     pulse::{Late, Pulse},
@@ -28,13 +28,21 @@ pub struct Capacity {
     limit: Duration,
     pulse: Pulse,
     taken: AtomicUsize,
+    unsent: Option<Arc<Unsent>>,
 }
 
 impl Capacity {
     /// At most so many at a time, each for as long as `limit`.
     #[must_use]
     pub fn new(most: usize, limit: Duration, pulse: Pulse) -> Self {
-        Self { most, limit, pulse, taken: AtomicUsize::new(0) }
+        Self { most, limit, pulse, taken: AtomicUsize::new(0), unsent: None }
+    }
+
+    /// With so many bytes of large answers that their clients have not taken, at most, and an eighth of it for each
+    /// person.
+    #[must_use]
+    pub fn with_unsent(self, bytes: u64) -> Self {
+        Self { unsent: Some(Unsent::new(bytes)), ..self }
     }
 }
 
@@ -46,9 +54,18 @@ pub async fn answer_within(State(capacity): State<Arc<Capacity>>, request: Reque
     };
     // The time in which the client owes its body has limits of its own.
     let waits = request.extensions().get::<Waits>().cloned();
+    let asker = request.extensions().get::<Asker>().cloned();
+    let done = !request.method().is_safe();
     let lost = || waits.as_ref().map_or(Duration::ZERO, Waits::so_far);
     match capacity.pulse.within(capacity.limit, lost, next.run(request)).await {
-        Ok(response) => response,
+        Ok(response) => {
+            let Some(unsent) = &capacity.unsent else { return response };
+            let held = unsent.hold(asker.and_then(|asker| asker.person()), done, response);
+            held.unwrap_or_else(|| {
+                refused(Refusal::Answers);
+                Problem::unavailable("Earlier answers have not been taken yet.").into_response()
+            })
+        }
         Err(late) => {
             if late == Late::TooLong {
                 refused(Refusal::TimeLimit);

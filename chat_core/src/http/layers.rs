@@ -45,6 +45,11 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
 pub struct Asker(Arc<OnceLock<UserId>>);
 
 impl Asker {
+    /// Who asked, if that is known.
+    pub(super) fn person(&self) -> Option<UserId> {
+        self.0.get().copied()
+    }
+
     /// Notes who asked.
     pub fn is(parts: &Parts, user: UserId) {
         if let Some(asker) = parts.extensions.get::<Self>() {

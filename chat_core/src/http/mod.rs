@@ -24,5 +24,6 @@ pub mod query;
 mod refusals;
 pub mod stall;
 pub mod tls;
+mod unsent;
 mod untaken;
 mod wire;
