@@ -1,10 +1,17 @@
 //! PostgreSQL and the server make the same of a text, so that the index proposes every message that is meant.
 
-use fechatter_server::search::{folding::folded_text, matching::Highlight, query::Query, tokens::Tokens};
+use fechatter_server::search::{
+    folding::folded_text,
+    matching::Highlight,
+    query::Query,
+    term::Term,
+    tokens::{Token, Tokens},
+};
 use fechatter_tests::cluster;
 use proptest::{
+    arbitrary::any,
     collection::vec,
-    prop_assert,
+    prop_assert, prop_assert_eq,
     sample::select,
     strategy::{Strategy, ValueTree},
     test_runner::{Config, TestRunner},
@@ -278,6 +285,50 @@ async fn long_words_and_long_texts_are_indexed() {
     assert_eq!(differences(&mut connection, &texts).await, []);
 }
 
+/// Where these tokens stand together in a text, by trying each place.
+fn places(wanted: &Tokens, open: bool, text: &Tokens) -> Vec<Highlight> {
+    let all = wanted.all();
+    let fits = |nth: usize, there: &Token| {
+        let (wanted_text, text) = (wanted.text(&all[nth]), text.text(there));
+        let same =
+            if open && nth + 1 == all.len() { text.starts_with(wanted_text) } else { text == wanted_text };
+        same && (nth == 0 || !all[nth].joined || there.joined)
+    };
+    let windows = text.all().windows(all.len());
+    let found = windows.filter(|window| window.iter().enumerate().all(|(nth, there)| fits(nth, there)));
+    found.map(|window| Highlight { start: window[0].start, end: window[all.len() - 1].end }).collect()
+}
+
+#[test]
+fn terms_are_found_wherever_a_look_at_each_place_finds_them() {
+    // Few pieces, so that they repeat themselves. What is looked for is mostly a part of the text.
+    let pieces = ["a ", "a ", "b ", "ab ", "漢", "漢", "漢 ", "字", "🇩🇪", "🇩"];
+    let text = |most| vec(select(pieces.to_vec()), 1..most);
+    let wanted = (text(5), 0..300_usize, 1..200_usize, any::<bool>(), any::<bool>());
+    let mut runner = TestRunner::new(Config { cases: 5_000, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&(text(300), wanted), |(text, (other, from, length, repeats, open))| {
+        let text = if repeats { text[..text.len().min(4)].repeat(60) } else { text };
+        let part: Vec<_> = text.iter().skip(from % text.len()).take(length).copied().collect();
+        let wanted = if from % 5 == 0 { other.concat() } else { part.concat() };
+        let (wanted, text) = (Tokens::of(&wanted), Tokens::of(&text.concat()));
+        let found: Vec<_> = Term::new(wanted.clone(), open).places(&text).collect();
+        prop_assert_eq!(found, places(&wanted, open, &text));
+        Ok(())
+    });
+    outcome.expect("both find the same");
+}
+
+#[test]
+fn a_long_phrase_is_found_in_long_texts_that_repeat_it() {
+    let query = Query::parse(&format!("\"{}\"", "漢".repeat(990))).expect("a query");
+    let (text, other) = ("漢".repeat(10_000), ["漢".repeat(980), "字".to_owned()].concat().repeat(10));
+    for _ in 0..100 {
+        let found = query.look(&text).expect("a match");
+        assert_eq!(found.highlights, [Highlight { start: 0, end: 10_000 }]);
+        assert_eq!(query.look(&other), None);
+    }
+}
+
 #[test]
 fn any_text_is_a_query_or_has_a_flaw_and_highlights_lie_within() {
     let pieces = [
@@ -321,8 +372,8 @@ fn any_text_is_a_query_or_has_a_flaw_and_highlights_lie_within() {
     let text = || vec(select(pieces.to_vec()), 0..20).prop_map(|pieces| pieces.concat());
     let mut runner =
         TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
-    let any = (text(), text());
-    let outcome = runner.run(&any, |(query, content)| {
+    let both = (text(), text());
+    let outcome = runner.run(&both, |(query, content)| {
         match Query::parse(&query) {
             Err(flaw) => prop_assert!(flaw.at <= query.chars().count()),
             Ok(query) => {
