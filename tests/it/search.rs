@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chat_core::{clock::Clock, limits::Allowance};
 use fechatter_tests::{Actor, Answer, Room, Site, actor::id_of};
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 /// A path with a query, whose values are encoded byte by byte.
@@ -344,6 +345,16 @@ async fn who_may_not_read_finds_nothing() {
     assert_eq!(found(&carol, "secret").await, both[..1]);
     ann.delete(&format!("/api/workspaces/{workspace}")).await.expect(204);
     assert_eq!(found(&ann, "secret").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_with_thousands_of_marks_is_sent_like_any_other() {
+    let Room { ann, chat, .. } = Room::of_two("Group").await;
+    // They are brought into their order, which must not take longer than a statement may.
+    let texts = [["\u{344}", "\u{316}"], ["\u{E48}", "\u{E38}"]];
+    let texts = texts.map(|marks| format!("x{}", marks.map(|mark| mark.repeat(4_999)).concat()));
+    join_all((0..20).flat_map(|_| texts.iter().map(|text| ann.send(&chat, text)))).await;
+    assert_eq!(found(&ann, "x").await.len(), 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,17 @@
 //! PostgreSQL and the server make the same of a text, so that the index proposes every message that is meant.
 
-use fechatter_server::search::{folding::folded_text, matching::Highlight, query::Query, tokens::Tokens};
+use fechatter_server::search::{
+    folding::folded_text,
+    matching::Highlight,
+    query::Query,
+    term::Term,
+    tokens::{Token, Tokens},
+};
 use fechatter_tests::cluster;
 use proptest::{
+    arbitrary::any,
     collection::vec,
-    prop_assert,
+    prop_assert, prop_assert_eq,
     sample::select,
     strategy::{Strategy, ValueTree},
     test_runner::{Config, TestRunner},
@@ -91,6 +98,75 @@ async fn every_character_is_folded_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_mark_counts_thirty_times() {
+    let mut connection = connection().await;
+    // Marks of any version: one alone is put in no order, so its being known makes no difference.
+    let is_meant = |character: &char, folded: &str| !is_newer(*character) || folded.chars().count() == 31;
+    let (mut texts, mut folded) = (Vec::new(), Vec::new());
+    for character in (0x80..0x3_2400).chain(0xE_0000..0xE_1000).filter_map(char::from_u32) {
+        let text = format!("a{}", character.to_string().repeat(40));
+        let by_the_server = folded_text(&text);
+        if is_meant(&character, &by_the_server) {
+            texts.push(text);
+            folded.push(by_the_server);
+        }
+    }
+    assert!(folded.iter().filter(|folded| folded.chars().count() == 31).count() > 500);
+    let wrong: Vec<String> = sqlx::query_scalar(
+        "select content from unnest($1::text[], $2::text[]) t (content, folded)
+         where search_folded(content) <> folded",
+    )
+    .bind(&texts)
+    .bind(&folded)
+    .fetch_all(&mut connection)
+    .await
+    .expect("an answer");
+    assert!(wrong.is_empty(), "{}: {:?}", wrong.len(), wrong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_marks_take_no_time_and_are_folded_alike() {
+    let run = |marks: &[&str], times: usize| marks.iter().map(|mark| mark.repeat(times)).collect::<String>();
+    // Marks of two classes, the higher one first, that are left out and that stay; also between those that vanish.
+    let endless = [
+        format!("a{}", run(&["\u{344}", "\u{316}"], 4_999)),
+        format!("a{}", run(&["\u{E48}", "\u{E38}"], 4_999)),
+        run(&["\u{E48}", "\u{E38}"], 5_000),
+        format!("a{}", "\u{F73}\u{3099}".repeat(4_999)),
+        format!("a{}", format!("\u{FE77}{}", run(&["\u{E48}", "\u{E38}"], 14)).repeat(340)),
+        format!("a{}", format!("\u{FCF2}\u{AD}{}", run(&["\u{E48}", "\u{E38}"], 14)).repeat(330)),
+        format!("a{}", run(&["\u{E48}", "\u{E38}"], 15)).repeat(320),
+    ];
+    let mut connection = connection().await;
+    sqlx::query("set statement_timeout = '20s'").execute(&mut connection).await.expect("a setting");
+    let texts: Vec<_> = endless.iter().cycle().take(40).cloned().collect();
+    assert_eq!(differences(&mut connection, &texts).await, []);
+
+    let pieces = [
+        "a", "ก", "か", "ᄒ", "ᅡ", "\u{9C7}", "\u{9BE}", " ", "é", "\u{301}", "\u{34F}", "\u{FE77}", "\u{AD}",
+    ];
+    let marks = [
+        "\u{E48}",
+        "\u{E38}",
+        "\u{3099}",
+        "\u{FF9E}",
+        "\u{F73}",
+        "\u{F72}",
+        "\u{5B0}",
+        "\u{1D165}",
+        "\u{94D}",
+    ];
+    let pieces = select(pieces.to_vec()).prop_map(str::to_owned);
+    let runs = (select(marks.to_vec()), 1_usize..35).prop_map(|(mark, times)| mark.repeat(times));
+    let text = vec((pieces, runs.clone(), runs), 1..5).prop_map(|parts| {
+        parts.into_iter().map(|(piece, some, more)| [piece, some, more].concat()).collect::<String>()
+    });
+    let texts = vec(text, 5_000).new_tree(&mut TestRunner::deterministic()).expect("texts").current();
+    let wrong = differences(&mut connection, &texts).await;
+    assert!(wrong.is_empty(), "{}: {:?}", wrong.len(), &wrong[..wrong.len().min(20)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_text_is_folded_alike() {
     let pieces = [
         "a",
@@ -150,6 +226,14 @@ async fn every_text_is_folded_alike() {
         "ᄒ",
         "ᅡ",
         "ᆫ",
+        "ㄱ",
+        "ㅏ",
+        "ㄳ",
+        "\u{FFC2}",
+        "ཀ",
+        "\u{F72}",
+        "\u{F73}",
+        "\u{FE77}",
         "。",
         "「",
         "😀",
@@ -173,7 +257,6 @@ async fn every_text_is_folded_alike() {
         "_",
         "\u{85}",
         "\u{1}",
-        "'",
         "\\",
         ":",
         "*",
@@ -200,6 +283,50 @@ async fn long_words_and_long_texts_are_indexed() {
         "a ".repeat(5_000),
     ];
     assert_eq!(differences(&mut connection, &texts).await, []);
+}
+
+/// Where these tokens stand together in a text, by trying each place.
+fn places(wanted: &Tokens, open: bool, text: &Tokens) -> Vec<Highlight> {
+    let all = wanted.all();
+    let fits = |nth: usize, there: &Token| {
+        let (wanted_text, text) = (wanted.text(&all[nth]), text.text(there));
+        let same =
+            if open && nth + 1 == all.len() { text.starts_with(wanted_text) } else { text == wanted_text };
+        same && (nth == 0 || !all[nth].joined || there.joined)
+    };
+    let windows = text.all().windows(all.len());
+    let found = windows.filter(|window| window.iter().enumerate().all(|(nth, there)| fits(nth, there)));
+    found.map(|window| Highlight { start: window[0].start, end: window[all.len() - 1].end }).collect()
+}
+
+#[test]
+fn terms_are_found_wherever_a_look_at_each_place_finds_them() {
+    // Few pieces, so that they repeat themselves. What is looked for is mostly a part of the text.
+    let pieces = ["a ", "a ", "b ", "ab ", "漢", "漢", "漢 ", "字", "🇩🇪", "🇩"];
+    let text = |most| vec(select(pieces.to_vec()), 1..most);
+    let wanted = (text(5), 0..300_usize, 1..200_usize, any::<bool>(), any::<bool>());
+    let mut runner = TestRunner::new(Config { cases: 5_000, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&(text(300), wanted), |(text, (other, from, length, repeats, open))| {
+        let text = if repeats { text[..text.len().min(4)].repeat(60) } else { text };
+        let part: Vec<_> = text.iter().skip(from % text.len()).take(length).copied().collect();
+        let wanted = if from % 5 == 0 { other.concat() } else { part.concat() };
+        let (wanted, text) = (Tokens::of(&wanted), Tokens::of(&text.concat()));
+        let found: Vec<_> = Term::new(wanted.clone(), open).places(&text).collect();
+        prop_assert_eq!(found, places(&wanted, open, &text));
+        Ok(())
+    });
+    outcome.expect("both find the same");
+}
+
+#[test]
+fn a_long_phrase_is_found_in_long_texts_that_repeat_it() {
+    let query = Query::parse(&format!("\"{}\"", "漢".repeat(990))).expect("a query");
+    let (text, other) = ("漢".repeat(10_000), ["漢".repeat(980), "字".to_owned()].concat().repeat(10));
+    for _ in 0..100 {
+        let found = query.look(&text).expect("a match");
+        assert_eq!(found.highlights, [Highlight { start: 0, end: 10_000 }]);
+        assert_eq!(query.look(&other), None);
+    }
 }
 
 #[test]
@@ -245,8 +372,8 @@ fn any_text_is_a_query_or_has_a_flaw_and_highlights_lie_within() {
     let text = || vec(select(pieces.to_vec()), 0..20).prop_map(|pieces| pieces.concat());
     let mut runner =
         TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
-    let any = (text(), text());
-    let outcome = runner.run(&any, |(query, content)| {
+    let both = (text(), text());
+    let outcome = runner.run(&both, |(query, content)| {
         match Query::parse(&query) {
             Err(flaw) => prop_assert!(flaw.at <= query.chars().count()),
             Ok(query) => {

@@ -4,12 +4,14 @@
 use chat_core::ids::{ChatId, MessageId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 use super::{
     matching::Match,
     query::Query,
     store::{self, Candidate, Expected},
+    term::Term,
 };
 
 /// So few messages are read without asking anything.
@@ -24,6 +26,8 @@ const STEP: i64 = 500;
 const PROPOSALS: i64 = 200_000;
 const TEXTS_MIN: usize = 100;
 const TEXTS_MAX: usize = 500;
+/// Bytes of text that are looked at before others have their turn on the thread: one message may have 40 KB.
+const TURN: usize = 16 * 1024;
 /// In so many chats or fewer the newest are read without regard to when that was.
 const FEW_CHATS: usize = 4;
 /// How far back the first look into many chats goes, how far one goes at least, and how many times as far as the one
@@ -96,8 +100,7 @@ impl<'search> Finding<'search> {
         if self.within.chats.is_empty() {
             return Ok(self.hits);
         }
-        let lexemes: Vec<_> =
-            self.query.terms.iter().flat_map(|term| term.tokens.lexemes(term.open)).collect();
+        let lexemes: Vec<_> = self.query.terms.iter().flat_map(Term::lexemes).collect();
         if lexemes.is_empty() || self.within.messages <= FEW {
             self.walk(connection, f64::INFINITY).await?;
             return Ok(self.hits);
@@ -131,7 +134,7 @@ impl<'search> Finding<'search> {
             let rows = store::newest(connection, self.within, (from, self.below), step).await?;
             let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
             read += found;
-            if self.take(rows) {
+            if self.take(rows).await {
                 return Ok(Walk::Done);
             }
             if found >= step {
@@ -162,7 +165,7 @@ impl<'search> Finding<'search> {
             let proposed = store::proposed(connection, self.within, terms, ids, PROPOSALS).await?;
             for some in proposed.chunks(at_a_time) {
                 let texts = store::texts(connection, self.within.reader, some).await?;
-                if self.take(texts) {
+                if self.take(texts).await {
                     return Ok(());
                 }
             }
@@ -183,8 +186,14 @@ impl<'search> Finding<'search> {
     }
 
     /// Keeps what is meant; tells whether there are enough now.
-    fn take(&mut self, candidates: Vec<Candidate>) -> bool {
+    async fn take(&mut self, candidates: Vec<Candidate>) -> bool {
+        let mut turn = 0;
         for Candidate { id, chat_id, content } in candidates {
+            turn += content.len();
+            if turn >= TURN {
+                turn = 0;
+                yield_now().await;
+            }
             self.below = id;
             if let Some(found) = self.query.look(&content) {
                 self.hits.push(Hit { id: MessageId(id), chat_id: ChatId(chat_id), found });
@@ -206,4 +215,45 @@ fn first_id(time: DateTime<Utc>) -> Uuid {
 /// The time of an id; none for one that lies beyond all times.
 fn time_of(id: Uuid) -> Option<DateTime<Utc>> {
     i64::try_from(id.as_u128() >> 80).ok().and_then(DateTime::from_timestamp_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_looks_at_long_texts_lets_others_have_their_turn() {
+        let query = Query::parse("\"a a b\"").expect("a query");
+        let within = Within {
+            reader: UserId(Uuid::nil()),
+            chats: Vec::new(),
+            messages: 0,
+            senders: None,
+            since: None,
+            before: None,
+            has_file: false,
+            mentions_me: false,
+        };
+        let turns = Arc::new(AtomicUsize::new(0));
+        let others = tokio::spawn({
+            let turns = turns.clone();
+            async move {
+                loop {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    yield_now().await;
+                }
+            }
+        });
+        let mut finding = Finding::new(&query, &within, Uuid::max(), 100, DateTime::UNIX_EPOCH);
+        let nil = Uuid::nil();
+        let long = (0..50).map(|_| Candidate { id: nil, chat_id: nil, content: "a ".repeat(5_000) });
+        assert!(!finding.take(long.collect()).await);
+        others.abort();
+        assert!(turns.load(Ordering::Relaxed) >= 25);
+    }
 }

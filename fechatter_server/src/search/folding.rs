@@ -1,12 +1,17 @@
 //! Text as it is compared: compatibility forms are one (NFKC), and neither case nor the marks on letters count.
 //!
-//! `search_folded` of migration 0014 does the same for the index; `tests/it/search_text.rs` compares the two.
+//! `search_folded` of migration 0020 does the same for the index; `tests/it/search_text.rs` compares the two.
 
 use unicode_normalization::{
-    IsNormalized, UnicodeNormalization, char::canonical_combining_class, is_nfc_quick,
+    IsNormalized, UnicodeNormalization,
+    char::{canonical_combining_class, decompose_compatible},
+    is_nfc_quick,
 };
 
 use super::ranges::is_left_out;
+
+/// The marks of a run that count: PostgreSQL takes time by the square of their number to bring them into their order.
+const MARKS_MAX: usize = 30;
 
 /// A folded character, and the code points of the text that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub struct Folded {
 pub fn fold(text: &str, mut take: impl FnMut(Folded)) {
     let mut letters = text.chars().peekable();
     let mut at = 0;
-    let mut cluster = String::new();
+    let mut cluster = Cluster::default();
     while let Some(first) = letters.next() {
         let start = at;
         at += 1;
@@ -32,13 +37,12 @@ pub fn fold(text: &str, mut take: impl FnMut(Folded)) {
             take(Folded { letter: first.to_ascii_lowercase(), start, end: at });
             continue;
         }
-        cluster.clear();
-        cluster.push(first);
+        cluster.begin(first);
         while let Some(next) = letters.next_if(|next| belongs_to_the_one_before(*next)) {
             cluster.push(next);
             at += 1;
         }
-        for letter in folded(&cluster) {
+        for letter in folded(&cluster.text) {
             take(Folded { letter, start, end: at });
         }
     }
@@ -52,16 +56,53 @@ pub fn folded_text(text: &str) -> String {
     folded
 }
 
+/// A base character with what belongs to it, as far as it counts.
+#[derive(Default)]
+struct Cluster {
+    text: String,
+    /// The marks at its end.
+    marks: usize,
+}
+
+impl Cluster {
+    fn begin(&mut self, first: char) {
+        self.text.clear();
+        self.marks = 0;
+        self.push(first);
+    }
+
+    /// What is left out does not end a run of marks.
+    fn push(&mut self, letter: char) {
+        if is_left_out(letter) {
+            return;
+        }
+        self.marks = if is_mark(first_part(letter)) { self.marks + 1 } else { 0 };
+        if self.marks <= MARKS_MAX {
+            self.text.push(letter);
+        }
+    }
+}
+
 /// Whether the character is composed with the one before it, or left out.
 fn belongs_to_the_one_before(letter: char) -> bool {
     if letter.is_ascii() {
         return false;
     }
-    // The voicing marks of half-width kana become composing ones only by decomposition.
-    matches!(letter, '\u{FF9E}' | '\u{FF9F}')
-        || is_left_out(letter)
-        || canonical_combining_class(letter) != 0
-        || is_nfc_quick(std::iter::once(letter)) == IsNormalized::Maybe
+    let first = first_part(letter);
+    is_left_out(letter) || is_mark(first) || is_nfc_quick(std::iter::once(first)) == IsNormalized::Maybe
+}
+
+/// What the character begins with once it is taken apart: half-width and compatibility letters compose only then.
+fn first_part(letter: char) -> char {
+    let mut first = None;
+    decompose_compatible(letter, |part| {
+        first.get_or_insert(part);
+    });
+    first.unwrap_or(letter)
+}
+
+fn is_mark(letter: char) -> bool {
+    canonical_combining_class(letter) != 0
 }
 
 /// A base character with what belongs to it, folded.

@@ -3,10 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    query::{Query, Term},
-    tokens::{Token, Tokens},
-};
+use super::{query::Query, tokens::Tokens};
 
 /// The most highlights that are told of one message.
 pub const HIGHLIGHTS_MAX: usize = 100;
@@ -45,14 +42,14 @@ impl Query {
             return Some(Match { highlights: Vec::new(), score: 0 });
         }
         let tokens = Tokens::of(content);
-        if self.left_out.iter().any(|term| places(term, &tokens).next().is_some()) {
+        if self.left_out.iter().any(|term| term.places(&tokens).next().is_some()) {
             return None;
         }
         let length = tokens.all().len();
         let (mut found, mut score) = (Vec::new(), 0.0);
         for term in &self.terms {
             let before = found.len();
-            found.extend(places(term, &tokens));
+            found.extend(term.places(&tokens));
             if found.len() == before {
                 return None;
             }
@@ -77,32 +74,6 @@ fn weight(times: usize, length: usize) -> f32 {
 )]
 fn millionths(sum: f32, terms: usize) -> u32 {
     (sum / terms.max(1) as f32 * 1e6) as u32
-}
-
-/// Where the term's tokens stand together.
-fn places<'text>(term: &'text Term, tokens: &'text Tokens) -> impl Iterator<Item = Highlight> + 'text {
-    let wanted = term.tokens.all();
-    tokens.all().windows(wanted.len().max(1)).filter_map(move |window| {
-        let fits = wanted.iter().zip(window).enumerate().all(|(nth, (wanted, there))| {
-            let open = term.open && nth + 1 == wanted_len(term);
-            same(term.tokens.text(wanted), tokens.text(there), open) && joined(nth, wanted, there)
-        });
-        let (first, last) = (window.first()?, window.last()?);
-        fits.then_some(Highlight { start: first.start, end: last.end })
-    })
-}
-
-fn wanted_len(term: &Term) -> usize {
-    term.tokens.all().len()
-}
-
-fn same(wanted: &str, there: &str, open: bool) -> bool {
-    if open { there.starts_with(wanted) } else { there == wanted }
-}
-
-/// Characters that stand side by side in the query do so in the message.
-fn joined(nth: usize, wanted: &Token, there: &Token) -> bool {
-    nth == 0 || !wanted.joined || there.joined
 }
 
 /// What touches or overlaps becomes one.

@@ -4,7 +4,7 @@ use std::{fmt, iter::Peekable, str::Chars};
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
-use super::tokens::Tokens;
+use super::{term::Term, tokens::Tokens};
 
 /// The most words, phrases and filters of a query.
 pub const PARTS_MAX: usize = 32;
@@ -18,15 +18,6 @@ pub struct Query {
     pub left_out: Vec<Term>,
     /// What must be true of it otherwise.
     pub filters: Filters,
-}
-
-/// Tokens that stand together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// The tokens.
-    pub tokens: Tokens,
-    /// Whether the last word may go on.
-    pub open: bool,
 }
 
 /// What is asked of a message besides its text.
@@ -136,9 +127,8 @@ impl Query {
         if tokens.all().is_empty() {
             return Ok(false);
         }
-        let term = Term { tokens, open: part.open };
         let terms = if part.minus { &mut self.left_out } else { &mut self.terms };
-        terms.push(term);
+        terms.push(Term::new(tokens, part.open));
         Ok(true)
     }
 }

@@ -1,9 +1,9 @@
-//! Which characters are what, by ranges of code points; migration 0014 holds the same ranges for PostgreSQL.
+//! Which characters are what, by ranges of code points; migrations 0019 and 0020 hold the same for PostgreSQL.
 
 /// Ranges of code points, both ends included, in rising order.
 type Ranges = &'static [(u32, u32)];
 
-/// What nobody sees, and marks on letters: left out.
+/// What nobody sees, marks on letters, and what is made of nothing else: left out.
 const LEFT_OUT: Ranges = &[
     (0x00AD, 0x00AD),
     (0x0300, 0x036F),
@@ -29,8 +29,15 @@ const LEFT_OUT: Ranges = &[
     (0x202A, 0x202E),
     (0x2060, 0x206F),
     (0x20D0, 0x20FF),
+    (0xFCF2, 0xFCF4),
     (0xFE00, 0xFE0F),
     (0xFE20, 0xFE2F),
+    (0xFE71, 0xFE71),
+    (0xFE77, 0xFE77),
+    (0xFE79, 0xFE79),
+    (0xFE7B, 0xFE7B),
+    (0xFE7D, 0xFE7D),
+    (0xFE7F, 0xFE7F),
     (0xFEFF, 0xFEFF),
     (0xE0000, 0xE0FFF),
 ];

@@ -137,6 +137,17 @@ async fn bombs_are_files_without_a_small_picture() {
     short[16..24].copy_from_slice(&[0, 0, 0x13, 0x88, 0, 0, 0x13, 0x88]);
     let file = ann.upload(&workspace, "short.png", short).await.expect(201);
     assert_eq!(file["thumbnail"], false);
+    // One whose table names the same item again and again, in as many parts as can be, in a few bytes each.
+    let boxed = |kind: &[u8; 4], content: &[u8]| {
+        [&u32::try_from(content.len() + 8).expect("short").to_be_bytes(), kind, content].concat()
+    };
+    let info = boxed(b"iinf", &[&[0; 6], boxed(b"infe", b"\x02\0\0\0\0\x01\0\0mime\0").as_slice()].concat());
+    let parts = [b"\0\0\0\0\0\0\x07\xd0", [0, 1, 0, 0, 0xff, 0xff].repeat(2000).as_slice()].concat();
+    let table = [&[0; 4], info.as_slice(), &boxed(b"iloc", &parts)].concat();
+    let bomb = [boxed(b"ftyp", b"heic\0\0\0\0mif1heic"), boxed(b"meta", &table)].concat();
+    let file = ann.upload(&workspace, "bomb.heic", bomb.clone()).await.expect(201);
+    assert_eq!(file["content_type"], "image/heif");
+    assert_eq!(ann.fetch(&format!("/api/files/{}", id_of(&file)), &[]).await.bytes, bomb);
     // An archive is bytes: nobody looks inside.
     let mut zip = b"PK\x03\x04".to_vec();
     zip.resize(100_000, 0);

@@ -183,6 +183,79 @@ fn a_heif_keeps_its_form_and_tells_no_place() {
     assert_eq!(clean_heif(&out, 1000), out);
 }
 
+/// A file with so many items of XMP, numbered from 0, that lie where this `iloc` says. A box that is never kept ends it.
+fn heif_with(items: u16, locations: &[u8]) -> Vec<u8> {
+    let entries: Vec<u8> = (0..items)
+        .flat_map(|id| {
+            let id = id.to_be_bytes();
+            boxed(*b"infe", &[&[2, 0, 0, 0], id.as_slice(), b"\0\0mime\0"].concat())
+        })
+        .collect();
+    let info = boxed(*b"iinf", &[&[0; 6], entries.as_slice()].concat());
+    let table = [&[0; 4], info.as_slice(), &boxed(*b"iloc", locations)].concat();
+    let first = boxed(*b"ftyp", b"heic\0\0\0\0mif1heic");
+    [first, boxed(*b"meta", &table), boxed(*b"mdat", &[b'x'; 200]), boxed(*b"mpvd", SECRET)].concat()
+}
+
+/// An `iloc` of version 0, whose offsets and lengths take so many bytes.
+fn locations(sizes: u8, items: u16, content: &[u8]) -> Vec<u8> {
+    [&[0; 4], [sizes, 0].as_slice(), &items.to_be_bytes(), content].concat()
+}
+
+/// An item of such an `iloc`, in parts of these offsets and lengths.
+fn item(id: u16, extents: &[(usize, usize)]) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).expect("short").to_be_bytes();
+    let parts = extents.iter().flat_map(|(offset, length)| [number(*offset), number(*length)].concat());
+    let count = u16::try_from(extents.len()).expect("few").to_be_bytes();
+    [id.to_be_bytes(), [0, 0], count].concat().into_iter().chain(parts).collect()
+}
+
+#[test]
+fn a_heif_that_says_much_in_few_bytes_is_no_picture() {
+    let is_one = |bytes: &[u8]| {
+        let out = clean_heif(bytes, usize::MAX);
+        assert_eq!(out.len(), bytes.len());
+        assert!(out == bytes || !holds_secret(&out));
+        out != bytes
+    };
+    // One part without bytes is all of the file; as many as can be of each of many items are gigabytes.
+    assert!(is_one(&heif_with(1, &locations(0, 1, &[0, 0, 0, 0, 0, 1]))));
+    assert!(!is_one(&heif_with(1, &locations(0, 1, &[0, 0, 0, 0, 0, 2]))));
+    assert!(!is_one(&heif_with(1, &locations(0, 2000, &[0, 0, 0, 0, 0xff, 0xff].repeat(2000)))));
+    // That they belong to what shows makes them no better.
+    assert!(!is_one(&heif_with(0, &locations(0, 2000, &[0, 0, 0, 0, 0xff, 0xff].repeat(2000)))));
+    // Many items, many parts of one, and one many times.
+    assert!(is_one(&heif_with(1024, &locations(0x44, 0, &[]))));
+    assert!(!is_one(&heif_with(1025, &locations(0x44, 0, &[]))));
+    assert!(is_one(&heif_with(1, &locations(0x44, 1, &item(0, &[(700, 1)].repeat(1024))))));
+    assert!(!is_one(&heif_with(1, &locations(0x44, 1, &item(0, &[(700, 1)].repeat(1025))))));
+    assert!(!is_one(&heif_with(1, &locations(0x44, 600, &item(0, &[(700, 1)].repeat(2)).repeat(600)))));
+    // Those of what shows are not counted, nor are those that hold nothing.
+    assert!(is_one(&heif_with(1, &locations(0x44, 1, &item(1, &[(700, 1)].repeat(5000))))));
+    assert!(is_one(&heif_with(1, &locations(0x44, 1, &item(0, &[(700, 0)].repeat(5000))))));
+}
+
+#[test]
+fn parts_of_a_heif_that_overlap_are_all_overwritten() {
+    let start = heif_with(1, &locations(0x44, 1, &item(0, &[(0, 0); 60]))).len() - 200 - 8 - SECRET.len();
+    // A generator of its own makes the same cases each time.
+    let mut random = 7_usize;
+    let mut next = |below: usize| {
+        random = (random * 1_103_515_245 + 12_345) % (1 << 31);
+        (random >> 8) % below
+    };
+    for _ in 0..100 {
+        let parts: Vec<_> = (0..60).map(|_| (start + next(190), next(11))).collect();
+        let bytes = heif_with(1, &locations(0x44, 1, &item(0, &parts)));
+        let out = clean_heif(&bytes, 1 + next(300));
+        for at in 0..200 {
+            let covered =
+                parts.iter().any(|(offset, length)| (*offset..offset + length).contains(&(start + at)));
+            assert_eq!(out[start + at], if covered { 0 } else { b'x' });
+        }
+    }
+}
+
 #[test]
 fn whatever_a_heif_says_of_itself_it_goes_on_at_its_length() {
     let plain = heif(b"");
