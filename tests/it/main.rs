@@ -40,6 +40,7 @@ mod quotes;
 mod races;
 mod reactions;
 mod refusals;
+mod replay;
 mod roles;
 mod rolling_restart;
 mod rooms;
