@@ -244,10 +244,12 @@ fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Membersh
     let between = ring.range(position, ring.head())?;
     connection.queue.subscribe();
     for entry in between {
-        if let Some(frame) = &entry.frame
-            && own.reached_by(&entry.route.audience, user)
+        // A queue that has overflowed takes nothing, and costs nothing.
+        if own.reached_by(&entry.route.audience, user)
+            && connection.queue.is_live()
+            && let Some(frame) = ring.recent(entry).frame()
         {
-            connection.queue.push(entry.id, frame);
+            connection.queue.push(entry.id, &frame);
         }
         if let Some(change) = &entry.route.change {
             own.apply(change, user);

@@ -1,7 +1,5 @@
 //! What a stream lacks: from the ring, or else from the table, page by page as the socket drains.
 
-use std::sync::Arc;
-
 use chat_core::{
     event::{Epoch, Event, Position},
     feed::read_after,
@@ -10,12 +8,12 @@ use chat_core::{
 
 use crate::{
     directory::{Memberships, Route},
-    entry::Entry,
     error::Error,
     frame::{Chunk, Frame},
     hub::{Frames, Waiting},
     metrics::STREAMS,
     reason::Reset,
+    ring::Recent,
     state::AppState,
     store::{self, Snapshot},
 };
@@ -107,10 +105,10 @@ impl Replay {
         Ok(Progress::Ready)
     }
 
-    fn show(&mut self, entries: &[Arc<Entry>]) {
-        let considered = self.fill(entries.iter().map(|entry| {
-            let chunk = || entry.frame.as_ref().map(|frame| frame.chunk().clone());
-            (entry.id, entry.route, chunk)
+    fn show(&mut self, entries: &[Recent]) {
+        let considered = self.fill(entries.iter().map(|recent| {
+            let chunk = || recent.frame().map(|frame| frame.chunk().clone());
+            (recent.entry.id, recent.entry.route, chunk)
         }));
         if considered == entries.len() && considered < PAGE.into() {
             self.at = self.until;

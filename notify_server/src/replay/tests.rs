@@ -1,10 +1,16 @@
+use std::sync::Arc;
+
 use chat_core::{
     event::EventKind,
     ids::{ChatId, MessageId, WorkspaceId},
 };
 
 use super::*;
-use crate::fixtures::{chat_update, epoch, message, message_event, workspace_update};
+use crate::{
+    entry::Entry,
+    fixtures::{chat_update, epoch, message, message_event, workspace_update},
+    ring::{Ring, RingLimits},
+};
 
 fn chats(chats: &[ChatId]) -> Memberships {
     Memberships { chats: chats.iter().copied().collect(), ..Memberships::default() }
@@ -115,7 +121,10 @@ fn long_log(user: UserId, chat: ChatId) -> Vec<Event> {
 fn what_is_ready_takes_no_more_room_than_there_is_and_nothing_is_left_out() {
     let (user, chat) = (UserId::new(), ChatId::new());
     let events = long_log(user, chat);
-    let entries: Vec<_> = events.iter().map(|event| Arc::new(Entry::of(event, &epoch()))).collect();
+    let mut ring = Ring::new(RingLimits { events: events.len(), bytes: usize::MAX }, 0);
+    for event in &events {
+        ring.push(Arc::new(Entry::of(event, &epoch())));
+    }
     let expected: Vec<_> = (1..=100).chain(200..=300).collect();
     let after = |id: i64| usize::try_from(id).unwrap();
     let mut of_table = replay(user, chats(&[chat]), chats(&[chat]), &events);
@@ -124,7 +133,9 @@ fn what_is_ready_takes_no_more_room_than_there_is_and_nothing_is_left_out() {
         replay.encode(&events[after(replay.at)..page]);
     });
     let mut of_ring = replay(user, chats(&[chat]), chats(&[chat]), &events);
-    let of_ring = drained(&mut of_ring, |replay| replay.show(&entries[after(replay.at)..]));
+    let of_ring = drained(&mut of_ring, |replay| {
+        replay.show(&ring.page(replay.at, replay.until, PAGE.into()).unwrap());
+    });
     for goes in [of_table, of_ring] {
         assert!(goes.iter().all(|(_, bytes)| *bytes < ROOM + 2 * LONG), "{goes:?}");
         assert_eq!(goes.into_iter().flat_map(|(ids, _)| ids).collect::<Vec<_>>(), expected);
