@@ -21,6 +21,7 @@ use chat_core::{
     caller::Authenticator,
     clock::Clock,
     event::{Ephemeral, Position},
+    telemetry::metrics::{Refusal, refused},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -71,14 +72,19 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub that knows nothing yet.
+    /// A hub that knows nothing yet; 0 streams a person is no limit.
     #[must_use]
-    pub fn new(ring: Ring, authenticator: Authenticator, clock: Clock) -> (Self, HubHandle) {
+    pub fn new(
+        ring: Ring,
+        streams_per_person: u32,
+        authenticator: Authenticator,
+        clock: Clock,
+    ) -> (Self, HubHandle) {
         let ring = Arc::new(RwLock::new(ring));
         let (position, position_seen) = watch::channel(None);
         let (register, registrations) = mpsc::channel(REGISTRATIONS);
         let handle = HubHandle { ring: Arc::clone(&ring), position: position_seen, registrations: register };
-        let (directory, connections) = (Directory::default(), Connections::default());
+        let (directory, connections) = (Directory::default(), Connections::new(streams_per_person));
         let early = Vec::new();
         (Self { directory, connections, ring, position, registrations, early, authenticator, clock }, handle)
     }
@@ -202,6 +208,12 @@ impl Hub {
 
     fn register(&mut self, registration: Registration) {
         let Registration { connection, position, memberships, answer } = registration;
+        if !self.connections.has_place(&connection) {
+            refused(Refusal::Streams);
+            // Who has given up meanwhile need not be told.
+            let _ = answer.send(Registered::TooMany);
+            return;
+        }
         let current = self.position.borrow().as_ref().is_some_and(|at| at.epoch == position.epoch);
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let memberships = current.then(|| follow(&ring, &connection, position.id, memberships)).flatten();

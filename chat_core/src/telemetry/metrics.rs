@@ -109,6 +109,8 @@ pub enum Refusal {
     Requests,
     /// Too many connections, in all or of one address.
     Connections,
+    /// A person has too many event streams.
+    Streams,
     /// Too many messages wait to be written.
     Sends,
     /// Too many passwords wait to be hashed.
@@ -118,12 +120,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [Self::Requests, Self::Connections, Self::Sends, Self::Passwords, Self::TimeLimit];
+    const ALL: [Self; 6] =
+        [Self::Requests, Self::Connections, Self::Streams, Self::Sends, Self::Passwords, Self::TimeLimit];
 
     fn label(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::Connections => "connections",
+            Self::Streams => "streams",
             Self::Sends => "sends",
             Self::Passwords => "passwords",
             Self::TimeLimit => "time_limit",
@@ -131,7 +135,7 @@ impl Refusal {
     }
 
     fn counter(self) -> Counter {
-        let help = "Requests and connections that were refused because there was too much to do.";
+        let help = "Requests, streams and connections that were refused because there was too much to do.";
         counter("fechatter_refused_total", &[("reason", self.label())], help)
     }
 }
