@@ -30,7 +30,7 @@ use self::{
 pub use self::{
     lag::LagGauges,
     progress::FeedProgress,
-    store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch},
+    store::{LogState, ends_at, read_after, read_bare_after, read_end, rotate_epoch},
 };
 
 /// The channel that the triggers ring.

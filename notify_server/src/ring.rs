@@ -5,13 +5,17 @@ mod tests;
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use chat_core::ids::{MessageId, UserId};
+use chat_core::ids::{ChatId, MessageId, UserId};
 
-use crate::{directory::Memberships, entry::Entry, frame::Frame};
+use crate::{
+    directory::{Change, Memberships},
+    entry::Entry,
+    frame::Frame,
+};
 
 /// How much a ring holds.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +149,18 @@ impl Ring {
         // What came after an edit was read with the edit in place.
         let edit = shown.quoted.and_then(|quoted| self.edits.get(&quoted)).filter(|edit| edit.id > shown.id);
         Recent { entry: Arc::clone(entry), newest: newest.cloned(), edit: edit.cloned() }
+    }
+
+    /// Whether `user` has left one of `chats` after `position`, or one of them was deleted; none when that is not known
+    /// any more.
+    #[must_use]
+    pub fn lost(&self, user: UserId, chats: &HashSet<ChatId>, position: i64) -> Option<bool> {
+        let lost = |change: &Change| match change {
+            Change::LeftChat(chat, who) => *who == user && chats.contains(chat),
+            Change::DeletedChat(chat) => chats.contains(chat),
+            _ => false,
+        };
+        Some(self.range(position, self.head)?.filter_map(|entry| entry.route.change.as_ref()).any(lost))
     }
 
     /// Where `user` was at `after`, told from where they were at `until`, unless that is too long ago.
