@@ -51,8 +51,8 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
-/// Events in a batch.
-const BATCH: usize = 1000;
+/// Events in a batch, at most.
+pub const BATCH: usize = 1000;
 
 /// What the feed yields.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use std::{
 use chat_core::ids::{ChatId, MessageId, UserId};
 
 use crate::{
+    departures::{Departure, Departures},
     directory::{Change, Memberships},
     entry::Entry,
     frame::Frame,
@@ -38,6 +39,8 @@ pub struct Ring {
     newest: HashMap<MessageId, Arc<Entry>>,
     /// The newest entry that changed how each message is quoted: what those before it that quote it are shown with.
     edits: HashMap<MessageId, Arc<Entry>>,
+    /// Who leaves which chat, as far as the newest messages in here were read, which may be beyond the newest entry.
+    departures: Arc<Departures>,
 }
 
 /// An entry as it is shown now: what was edited or deleted since is gone from it.
@@ -81,6 +84,7 @@ impl Ring {
             bytes: 0,
             newest: HashMap::new(),
             edits: HashMap::new(),
+            departures: Arc::default(),
         }
     }
 
@@ -94,6 +98,11 @@ impl Ring {
     #[must_use]
     pub fn holds(&self, position: i64) -> bool {
         (self.base..=self.head).contains(&position)
+    }
+
+    /// Takes in who leaves which chat, before the entries are added whose messages were read after that.
+    pub fn expect(&mut self, departures: Arc<Departures>) {
+        self.departures = departures;
     }
 
     /// Adds the next event, and drops the oldest ones beyond the limits.
@@ -151,16 +160,23 @@ impl Ring {
         Recent { entry: Arc::clone(entry), newest: newest.cloned(), edit: edit.cloned() }
     }
 
-    /// Whether `user` has left one of `chats` after `position`, or one of them was deleted; none when that is not known
-    /// any more.
+    /// Whether `user` has left one of `chats` after `position`, or one of them was deleted, as far as the messages in
+    /// here were read; none when that is not known any more.
     #[must_use]
     pub fn lost(&self, user: UserId, chats: &HashSet<ChatId>, position: i64) -> Option<bool> {
-        let lost = |change: &Change| match change {
-            Change::LeftChat(chat, who) => *who == user && chats.contains(chat),
-            Change::DeletedChat(chat) => chats.contains(chat),
-            _ => false,
-        };
-        Some(self.range(position, self.head)?.filter_map(|entry| entry.route.change.as_ref()).any(lost))
+        let mut changes = self.range(position, self.head)?.filter_map(|entry| entry.route.change.as_ref());
+        let deleted = |change: &Change| matches!(change, Change::DeletedChat(chat) if chats.contains(chat));
+        let mut departures = self.departures(user, position)?;
+        Some(departures.any(|departure| chats.contains(&departure.chat)) || changes.any(deleted))
+    }
+
+    /// Where `user` leaves a chat after `position`, as far as the messages in here were read; none when that is not
+    /// known any more.
+    #[must_use]
+    pub fn departures(&self, user: UserId, position: i64) -> Option<impl Iterator<Item = Departure>> {
+        let told = self.range(position, self.head)?.filter_map(|entry| Departure::of(entry));
+        let to_come = self.departures.of(user).filter(|departure| departure.id > self.head);
+        Some(told.filter(move |departure| departure.user == user).chain(to_come))
     }
 
     /// Where `user` was at `after`, told from where they were at `until`, unless that is too long ago.

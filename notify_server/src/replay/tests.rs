@@ -7,6 +7,7 @@ use chat_core::{
 
 use super::*;
 use crate::{
+    departures::Departure,
     entry::Entry,
     fixtures::{chat_update, epoch, message, message_event, workspace_update},
     ring::{Ring, RingLimits},
@@ -188,4 +189,12 @@ fn a_replay_is_outdated_once_its_person_has_left_what_it_shows() {
     assert!(outdated(&mut first, &chat_update(5, "member_removed", chat, Some(user))));
     assert!(outdated(&mut late, &message(6, chat)), "what happened is not known any more");
     assert!(outdated(&mut of_deleted, &chat_update(7, "deleted", chat, None)));
+    // The messages were read when somebody had left, which the hub has not come to.
+    let leaves = |id, user| Arc::new([Departure { id, chat, user }].into_iter().collect());
+    ring.expect(leaves(8, other));
+    assert!(!at(7).is_outdated(&ring));
+    ring.expect(leaves(8, user));
+    assert!(at(7).is_outdated(&ring));
+    ring.expect(leaves(7, user));
+    assert!(!at(7).is_outdated(&ring), "the snapshot was taken after that");
 }
