@@ -292,7 +292,7 @@ impl Operation {
                 self.answers_header(
                     429,
                     "RateLimit-Policy",
-                    "The limit: `\"name\";q=at once;w=in so many seconds`.",
+                    "The limit: `\"name\";q=at once;w=in so many seconds`; without `w`, so many at the same time.",
                 );
                 self.answers_header(
                     429,

@@ -92,6 +92,8 @@ pub struct LimitSettings {
     pub connections: u32,
     /// Connections from one address; 0 for no limit.
     pub connections_per_address: u32,
+    /// Streams of one person; 0 for no limit.
+    pub streams_per_person: u32,
     /// Until the first byte of a connection, in seconds.
     pub first_byte_s: u64,
     /// For the head of a request, in seconds.

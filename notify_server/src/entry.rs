@@ -22,7 +22,7 @@ pub struct Entry {
     pub message_id: Option<MessageId>,
     /// The message that the one in the frame answers.
     pub quoted: Option<MessageId>,
-    /// What is shown from now on where the message is quoted; for an edit and a deletion.
+    /// What is shown from now on where the message is quoted; for an edit and a deletion of one that is still there.
     pub as_quote: Option<Box<Quote>>,
     /// What is sent; none for what is only for the servers, or gone.
     pub frame: Option<Frame>,
@@ -43,6 +43,12 @@ impl Entry {
             as_quote: message.filter(|_| changes_message).map(|message| Box::new(Quote::of(message))),
             frame: Frame::of(event, &position),
         }
+    }
+
+    /// Whether the message is shown in another way, or not at all, from now on where it is quoted.
+    #[must_use]
+    pub fn changes_quotes(&self) -> bool {
+        self.as_quote.is_some() || (self.message_id.is_some() && self.frame.is_none())
     }
 
     /// What it takes in memory, in bytes, roughly.

@@ -1,7 +1,12 @@
 //! What can go wrong here, and what clients are told.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
-use chat_core::{problem::Problem, pulse::Late};
+use chat_core::{limits::Refusal, problem::Problem, pulse::Late};
+
+/// When to ask again for a stream that there was no place for. A place is free once a window is closed.
+const STREAM_PAUSE: Duration = Duration::from_secs(30);
 
 /// The errors of this server.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +20,12 @@ pub enum Error {
     /// The database did not answer a question that was asked for many.
     #[error("the database is not available")]
     Unavailable,
+    /// The person has as many streams as one may have.
+    #[error("too many streams of one person")]
+    TooManyStreams {
+        /// How many that is.
+        most: u32,
+    },
     /// The server is to end.
     #[error("the server is to end")]
     Ending,
@@ -38,6 +49,11 @@ impl From<Error> for Problem {
             Error::Unauthorized => Self::unauthorized(),
             Error::Behind => Self::unavailable("The event log is not available at the moment."),
             Error::Unavailable => Self::unavailable("The database is not available at the moment."),
+            Error::TooManyStreams { most } => Self {
+                code: "too_many_streams",
+                detail: "You have as many event streams open as one person may have.".into(),
+                ..Self::too_many(Refusal::of_places("streams_per_person", most, STREAM_PAUSE))
+            },
             Error::Ending => Self::unavailable("The server is about to end."),
             Error::Late(late) => Self::from(late),
             Error::Database(error) => Self::from(error),

@@ -112,9 +112,9 @@ impl Frame {
         Self::encode(&self.chunk.text()[..self.data], data)
     }
 
-    /// The same event of a message, with what the message that it answers shows now.
+    /// The same event of a message, with what the message that it answers shows now; nothing when that is gone.
     #[must_use]
-    pub fn with_quote(&self, quote: &Quote) -> Self {
+    pub fn with_quote(&self, quote: Option<&Quote>) -> Self {
         let text = self.chunk.text();
         let (head, data) = (&text[..self.data], &text[self.data..text.len() - END.len()]);
         let mut data: Map<String, Value> = serde_json::from_slice(data).unwrap_or_else(|error| {

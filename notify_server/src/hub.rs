@@ -13,7 +13,7 @@ mod tests;
 mod wheel;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use chat_core::{
     caller::Authenticator,
     clock::Clock,
     event::{Ephemeral, Position},
+    telemetry::metrics::{Refusal, refused},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -29,6 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    departures::Departures,
     directory::{Audience, Directory, Ending, Memberships, Scope},
     entry::Entry,
     frame,
@@ -71,14 +73,19 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub that knows nothing yet.
+    /// A hub that knows nothing yet; 0 streams a person is no limit.
     #[must_use]
-    pub fn new(ring: Ring, authenticator: Authenticator, clock: Clock) -> (Self, HubHandle) {
+    pub fn new(
+        ring: Ring,
+        streams_per_person: u32,
+        authenticator: Authenticator,
+        clock: Clock,
+    ) -> (Self, HubHandle) {
         let ring = Arc::new(RwLock::new(ring));
         let (position, position_seen) = watch::channel(None);
         let (register, registrations) = mpsc::channel(REGISTRATIONS);
         let handle = HubHandle { ring: Arc::clone(&ring), position: position_seen, registrations: register };
-        let (directory, connections) = (Directory::default(), Connections::default());
+        let (directory, connections) = (Directory::default(), Connections::new(streams_per_person));
         let early = Vec::new();
         (Self { directory, connections, ring, position, registrations, early, authenticator, clock }, handle)
     }
@@ -132,10 +139,12 @@ impl Hub {
     #[tracing::instrument(level = "debug", name = "deliver", skip_all)]
     async fn take_in(&mut self, taken: Intake) {
         match taken {
-            Intake::Events { entries, written_at, position } => {
-                let now = Instant::now();
+            Intake::Events { entries, departures, written_at, position } => {
+                let (now, departures) = (Instant::now(), Arc::new(departures));
+                // Before the entries: who reads one of them finds these as well.
+                self.ring_mut().expect(Arc::clone(&departures));
                 for entry in entries {
-                    self.route(entry, now);
+                    self.route(entry, &departures, now);
                 }
                 for user in self.connections.flush().await {
                     self.directory.disconnect(user);
@@ -153,7 +162,7 @@ impl Hub {
                 self.early.clear();
                 self.authenticator.forget_all();
                 self.connections.cut(reason.into(), &position);
-                *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+                *self.ring_mut() = ring;
                 self.position.send_replace(Some(position));
             }
         }
@@ -182,11 +191,15 @@ impl Hub {
         }
     }
 
-    fn route(&mut self, entry: Arc<Entry>, now: Instant) {
+    fn route(&mut self, entry: Arc<Entry>, departures: &Departures, now: Instant) {
         if let Some(frame) = &entry.frame {
             let connections = &mut self.connections;
-            let deliver = |user| connections.deliver(user, entry.id, frame, now);
-            self.directory.for_each(&entry.route.audience, deliver);
+            let withheld = departures.withheld(&entry.route, entry.id);
+            self.directory.for_each(&entry.route.audience, |user| {
+                if !withheld(user) {
+                    connections.deliver(user, entry.id, frame, now);
+                }
+            });
         }
         if let Some(change) = &entry.route.change {
             self.directory.apply(change);
@@ -197,11 +210,21 @@ impl Hub {
             }
             self.connections.end(ending);
         }
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.ring_mut().push(entry);
+    }
+
+    fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.ring.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&mut self, registration: Registration) {
         let Registration { connection, position, memberships, answer } = registration;
+        if !self.connections.has_place(&connection) {
+            refused(Refusal::Streams);
+            // Who has given up meanwhile need not be told.
+            let _ = answer.send(Registered::TooMany);
+            return;
+        }
         let current = self.position.borrow().as_ref().is_some_and(|at| at.epoch == position.epoch);
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let memberships = current.then(|| follow(&ring, &connection, position.id, memberships)).flatten();
@@ -242,12 +265,16 @@ impl Hub {
 fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Memberships) -> Option<Memberships> {
     let user = connection.subscriber.user_id();
     let between = ring.range(position, ring.head())?;
+    let departures: Departures = ring.departures(user, position)?.collect();
     connection.queue.subscribe();
     for entry in between {
-        if let Some(frame) = &entry.frame
-            && own.reached_by(&entry.route.audience, user)
+        // A queue that has overflowed takes nothing, and costs nothing.
+        if own.reached_by(&entry.route.audience, user)
+            && !departures.withheld(&entry.route, entry.id)(user)
+            && connection.queue.is_live()
+            && let Some(frame) = ring.recent(entry).frame()
         {
-            connection.queue.push(entry.id, frame);
+            connection.queue.push(entry.id, &frame);
         }
         if let Some(change) = &entry.route.change {
             own.apply(change, user);

@@ -1,6 +1,7 @@
 //! The event streams of Fechatter: follows the database's event log and delivers it to who may see it.
 
 pub mod config;
+pub mod departures;
 pub mod directory;
 pub mod entry;
 pub mod error;
@@ -71,7 +72,9 @@ impl App {
         let authenticator = Authenticator::new(verifier, pool.clone(), clock.clone());
 
         let ring_limits = settings.stream.ring_limits();
-        let (hub, handle) = Hub::new(Ring::new(ring_limits, 0), authenticator.clone(), clock.clone());
+        let streams = settings.limits.streams_per_person;
+        let ring = Ring::new(ring_limits, 0);
+        let (hub, handle) = Hub::new(ring, streams, authenticator.clone(), clock.clone());
         let (to_hub, intake) = mpsc::channel(intake::BATCHES);
         let feed = settings.database.pool_of_one("notify_server feed")?;
         let pools = [PoolGauges::new("notify_server", &pool), PoolGauges::new("notify_server feed", &feed)];

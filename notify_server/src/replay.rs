@@ -1,26 +1,24 @@
 //! What a stream lacks: from the ring, or else from the table, page by page as the socket drains.
 
-use std::sync::Arc;
-
 use chat_core::{
-    event::{Epoch, Position},
-    feed::read_after,
+    event::{Epoch, Event, Position},
+    feed::{read_after, read_end},
     ids::UserId,
 };
 
 use crate::{
     directory::{Memberships, Route},
-    entry::Entry,
     error::Error,
-    frame::Frame,
+    frame::{Chunk, Frame},
     hub::{Frames, Waiting},
     metrics::STREAMS,
     reason::Reset,
+    ring::{Recent, Ring},
     state::AppState,
     store::{self, Snapshot},
 };
 
-/// Events looked at in one go.
+/// Events looked at in one go, at most.
 const PAGE: u16 = 500;
 
 /// A replay of the events in `(at, until]`.
@@ -30,7 +28,15 @@ pub struct Replay {
     epoch: Epoch,
     at: i64,
     until: i64,
+    /// Bytes that may be ready, but for the last frame.
+    room: usize,
+    /// Events of the table to read in one go.
+    page: u16,
     ready: Frames,
+    /// The log's end after the last page of the table was read: what is ready may be as new as this.
+    read_at: Option<Position>,
+    /// Up to here the person has left none of the chats that can be read.
+    stayed_until: i64,
 }
 
 /// How a replay goes on.
@@ -42,6 +48,8 @@ pub enum Progress {
     Done,
     /// The rest is gone.
     Lost(Reset),
+    /// The person has left a chat: a new replay, from where the client is, withholds what was written there.
+    Outdated,
 }
 
 impl Replay {
@@ -65,7 +73,19 @@ impl Replay {
             then
         };
         let view = View { user, then, now, readable: snapshot.memberships.clone() };
-        Ok(Self { view, epoch: snapshot.position.epoch.clone(), at: after, until, ready: Frames::new() })
+        let epoch = snapshot.position.epoch.clone();
+        let room = state.settings.stream.queue_bytes;
+        Ok(Self {
+            view,
+            epoch,
+            at: after,
+            until,
+            room,
+            page: PAGE,
+            ready: Frames::new(),
+            read_at: None,
+            stayed_until: until,
+        })
     }
 
     /// The frames that wait to be sent.
@@ -80,6 +100,9 @@ impl Replay {
     }
 
     /// Reads on until frames wait, or to the end. After an error it can be called again.
+    ///
+    /// A message is shown as it is when it is read, which may be after the person has left its chat. So nothing goes
+    /// out before the hub has seen everything up to then, and the person has left nothing by then.
     pub async fn advance(&mut self, state: &AppState) -> Result<Progress, Error> {
         while self.ready.is_empty() {
             if self.at >= self.until {
@@ -98,30 +121,35 @@ impl Replay {
                 }
             }
         }
-        Ok(Progress::Ready)
+        if let Some(read_at) = &self.read_at {
+            state.hub.reached(read_at).await?;
+            self.read_at = None;
+        }
+        Ok(if self.is_outdated(&state.hub.ring()) { Progress::Outdated } else { Progress::Ready })
     }
 
-    fn show(&mut self, entries: &[Arc<Entry>]) {
-        for entry in entries {
-            if self.view.shows(&entry.route)
-                && let Some(frame) = &entry.frame
-            {
-                self.ready.push_back(Waiting {
-                    id: entry.id,
-                    chunk: frame.chunk().clone(),
-                    ephemeral: false,
-                });
-            }
+    /// Whether the person has left a chat that this shows, or may have.
+    fn is_outdated(&mut self, ring: &Ring) -> bool {
+        let lost = ring.lost(self.view.user, &self.view.readable.chats, self.stayed_until);
+        self.stayed_until = ring.head();
+        lost.unwrap_or(true)
+    }
+
+    fn show(&mut self, entries: &[Recent]) {
+        let considered = self.fill(entries.iter().map(|recent| {
+            let chunk = || recent.frame().map(|frame| frame.chunk().clone());
+            (recent.entry.id, recent.entry.route, chunk)
+        }));
+        if considered == entries.len() && considered < PAGE.into() {
+            self.at = self.until;
         }
-        let last = entries.last().map(|entry| entry.id);
-        self.at = last.filter(|_| entries.len() == usize::from(PAGE)).unwrap_or(self.until);
     }
 
     #[tracing::instrument(level = "debug", name = "replay_page", skip_all)]
     async fn read_table(&mut self, state: &AppState) -> Result<Option<Reset>, Error> {
         // Closed never: the semaphore lives as long as the state.
         let _permit = state.replays.acquire().await.map_err(|_| Error::Ending)?;
-        let (log, events) = read_after(&state.pool, self.at, PAGE.into()).await?;
+        let (log, events) = read_after(&state.pool, self.at, self.page.into()).await?;
         if log.epoch != self.epoch {
             return Ok(Some(Reset::Epoch));
         }
@@ -129,22 +157,55 @@ impl Replay {
             return Ok(Some(Reset::Expired));
         }
         STREAMS.pages_of_table.increment(1);
-        let full = events.len() == usize::from(PAGE);
-        let last = events.last().map(|event| event.id);
-        for event in events.iter().take_while(|event| event.id <= self.until) {
-            let position = Position { epoch: self.epoch.clone(), id: event.id };
-            if self.view.shows(&Route::of(event))
-                && let Some(frame) = Frame::of(event, &position)
-            {
-                self.ready.push_back(Waiting {
-                    id: event.id,
-                    chunk: frame.chunk().clone(),
-                    ephemeral: false,
-                });
-            }
-        }
-        self.at = last.filter(|_| full).map_or(self.until, |last| last.min(self.until));
+        // Asked last, for quotes are read a moment later than the events.
+        let end = read_end(&state.pool).await?;
+        self.encode(&events);
+        self.read_at = Some(end);
         Ok(None)
+    }
+
+    /// Encodes what was read from the table, as far as there is room for it.
+    fn encode(&mut self, events: &[Event]) {
+        let (asked, epoch) = (self.page, self.epoch.clone());
+        let wanted = events.partition_point(|event| event.id <= self.until);
+        let considered = self.fill(events[..wanted].iter().map(|event| {
+            let position = Position { epoch: epoch.clone(), id: event.id };
+            let chunk = move || Frame::of(event, &position).map(|frame| frame.chunk().clone());
+            (event.id, Route::of(event), chunk)
+        }));
+        if considered < wanted {
+            // The rest is read once more, so no more is asked for than had room.
+            self.page = u16::try_from(considered).unwrap_or(PAGE).clamp(1, PAGE);
+            return;
+        }
+        self.page = asked.saturating_mul(2).min(PAGE);
+        if wanted < events.len() || events.len() < asked.into() {
+            self.at = self.until;
+        }
+    }
+
+    /// Takes events in turn, and puts what is shown of them among the ready frames, until these take the room that
+    /// there is; the first one always fits. Answers how many events were taken.
+    ///
+    /// Ready frames are memory of this stream alone, for as long as its client takes to read them: those that were
+    /// encoded here, and those of the ring that it has dropped since.
+    fn fill<F: FnOnce() -> Option<Chunk>>(&mut self, events: impl Iterator<Item = (i64, Route, F)>) -> usize {
+        let (mut bytes, mut taken) = (0, 0);
+        for (id, route, chunk) in events {
+            // Before the view is asked, which takes in what each event changes, and may do so once.
+            if bytes >= self.room {
+                break;
+            }
+            if self.view.shows(&route)
+                && let Some(chunk) = chunk()
+            {
+                bytes += chunk.text().len();
+                self.ready.push_back(Waiting { id, chunk, ephemeral: false });
+            }
+            self.at = id;
+            taken += 1;
+        }
+        taken
     }
 }
 

@@ -4,13 +4,19 @@
 mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    borrow::Cow,
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use chat_core::ids::{MessageId, UserId};
+use chat_core::ids::{ChatId, MessageId, UserId};
 
-use crate::{directory::Memberships, entry::Entry, frame::Frame};
+use crate::{
+    departures::{Departure, Departures},
+    directory::{Change, Memberships},
+    entry::Entry,
+    frame::Frame,
+};
 
 /// How much a ring holds.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +35,41 @@ pub struct Ring {
     head: i64,
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
-    /// The ids of the entries about each message.
-    messages: HashMap<MessageId, Vec<i64>>,
-    /// The ids of the entries that quote each message.
-    quotes: HashMap<MessageId, Vec<i64>>,
+    /// The newest entry about each message: what the earlier ones are shown with.
+    newest: HashMap<MessageId, Arc<Entry>>,
+    /// The newest entry that changed how each message is quoted: what those before it that quote it are shown with.
+    edits: HashMap<MessageId, Arc<Entry>>,
+    /// Who leaves which chat, as far as the newest messages in here were read, which may be beyond the newest entry.
+    departures: Arc<Departures>,
+}
+
+/// An entry as it is shown now: what was edited or deleted since is gone from it.
+///
+/// An entry is not encoded anew when its message is edited: thousands may quote one message, and the hub, which takes
+/// in the edit, would be held for all of them. Whoever shows one does that, for what is shown.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    /// The entry as it came.
+    pub entry: Arc<Entry>,
+    /// A later one about the same message.
+    newest: Option<Arc<Entry>>,
+    /// One later than both, about the message that theirs quotes.
+    edit: Option<Arc<Entry>>,
+}
+
+impl Recent {
+    /// What is sent; none for what is only for the servers, or gone.
+    #[must_use]
+    pub fn frame(&self) -> Option<Cow<'_, Frame>> {
+        let mut frame = Cow::Borrowed(self.entry.frame.as_ref()?);
+        if let Some(newest) = &self.newest {
+            frame = Cow::Owned(frame.with_data_of(newest.frame.as_ref()?));
+        }
+        if let Some(edit) = &self.edit {
+            frame = Cow::Owned(frame.with_quote(edit.as_quote.as_deref()));
+        }
+        Some(frame)
+    }
 }
 
 impl Ring {
@@ -45,8 +82,9 @@ impl Ring {
             head: base,
             entries: VecDeque::new(),
             bytes: 0,
-            messages: HashMap::new(),
-            quotes: HashMap::new(),
+            newest: HashMap::new(),
+            edits: HashMap::new(),
+            departures: Arc::default(),
         }
     }
 
@@ -62,14 +100,18 @@ impl Ring {
         (self.base..=self.head).contains(&position)
     }
 
+    /// Takes in who leaves which chat, before the entries are added whose messages were read after that.
+    pub fn expect(&mut self, departures: Arc<Departures>) {
+        self.departures = departures;
+    }
+
     /// Adds the next event, and drops the oldest ones beyond the limits.
     pub fn push(&mut self, entry: Arc<Entry>) {
         if let Some(message) = entry.message_id {
-            self.renew(message, &entry);
-            self.messages.entry(message).or_default().push(entry.id);
-        }
-        if let Some(quoted) = entry.quoted {
-            self.quotes.entry(quoted).or_default().push(entry.id);
+            if entry.changes_quotes() {
+                self.edits.insert(message, Arc::clone(&entry));
+            }
+            self.newest.insert(message, Arc::clone(&entry));
         }
         self.head = entry.id;
         self.bytes += entry.cost();
@@ -79,38 +121,15 @@ impl Ring {
         }
     }
 
-    /// What is replayed shows a message as it is now: what was edited or deleted is gone from here as well.
-    fn renew(&mut self, message: MessageId, newest: &Entry) {
-        for id in self.messages.get(&message).cloned().into_iter().flatten() {
-            self.replace(id, |earlier| Some(earlier.with_data_of(newest.frame.as_ref()?)));
-        }
-        // And so do those that quote it.
-        if let Some(quote) = &newest.as_quote {
-            for id in self.quotes.get(&message).cloned().into_iter().flatten() {
-                self.replace(id, |earlier| Some(earlier.with_quote(quote)));
-            }
-        }
-    }
-
-    fn replace(&mut self, id: i64, frame: impl FnOnce(&Frame) -> Option<Frame>) {
-        let Ok(index) = self.entries.binary_search_by_key(&id, |entry| entry.id) else {
-            return;
-        };
-        let entry = &mut self.entries[index];
-        self.bytes -= entry.cost();
-        let frame = entry.frame.as_ref().and_then(frame);
-        *entry = Arc::new(Entry { frame, ..Entry::clone(entry) });
-        self.bytes += entry.cost();
-    }
-
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.entries.pop_front() else {
             return;
         };
         self.base = oldest.id;
         self.bytes -= oldest.cost();
-        forget(&mut self.messages, oldest.message_id, oldest.id);
-        forget(&mut self.quotes, oldest.quoted, oldest.id);
+        // All that these were for was before them, and is gone.
+        forget(&mut self.newest, &oldest);
+        forget(&mut self.edits, &oldest);
     }
 
     /// The events in `(after, until]`, unless some of them are not here any more.
@@ -126,8 +145,38 @@ impl Ring {
 
     /// The first `limit` events in `(after, until]`, unless some are not here any more.
     #[must_use]
-    pub fn page(&self, after: i64, until: i64, limit: usize) -> Option<Vec<Arc<Entry>>> {
-        Some(self.range(after, until)?.take(limit).cloned().collect())
+    pub fn page(&self, after: i64, until: i64, limit: usize) -> Option<Vec<Recent>> {
+        Some(self.range(after, until)?.take(limit).map(|entry| self.recent(entry)).collect())
+    }
+
+    /// An entry of this ring, as it is shown now. Encodes nothing, so the ring may be locked.
+    #[must_use]
+    pub fn recent(&self, entry: &Arc<Entry>) -> Recent {
+        let newest = entry.message_id.and_then(|message| self.newest.get(&message));
+        let newest = newest.filter(|newest| newest.id > entry.id);
+        let shown = newest.unwrap_or(entry);
+        // What came after an edit was read with the edit in place.
+        let edit = shown.quoted.and_then(|quoted| self.edits.get(&quoted)).filter(|edit| edit.id > shown.id);
+        Recent { entry: Arc::clone(entry), newest: newest.cloned(), edit: edit.cloned() }
+    }
+
+    /// Whether `user` has left one of `chats` after `position`, or one of them was deleted, as far as the messages in
+    /// here were read; none when that is not known any more.
+    #[must_use]
+    pub fn lost(&self, user: UserId, chats: &HashSet<ChatId>, position: i64) -> Option<bool> {
+        let mut changes = self.range(position, self.head)?.filter_map(|entry| entry.route.change.as_ref());
+        let deleted = |change: &Change| matches!(change, Change::DeletedChat(chat) if chats.contains(chat));
+        let mut departures = self.departures(user, position)?;
+        Some(departures.any(|departure| chats.contains(&departure.chat)) || changes.any(deleted))
+    }
+
+    /// Where `user` leaves a chat after `position`, as far as the messages in here were read; none when that is not
+    /// known any more.
+    #[must_use]
+    pub fn departures(&self, user: UserId, position: i64) -> Option<impl Iterator<Item = Departure>> {
+        let told = self.range(position, self.head)?.filter_map(|entry| Departure::of(entry));
+        let to_come = self.departures.of(user).filter(|departure| departure.id > self.head);
+        Some(told.filter(move |departure| departure.user == user).chain(to_come))
     }
 
     /// Where `user` was at `after`, told from where they were at `until`, unless that is too long ago.
@@ -146,14 +195,11 @@ impl Ring {
     }
 }
 
-/// Takes an entry out of what is known about a message.
-fn forget(entries: &mut HashMap<MessageId, Vec<i64>>, message: Option<MessageId>, id: i64) {
-    if let Some(message) = message
-        && let Some(ids) = entries.get_mut(&message)
+/// Takes an entry out of what is known of its message, if it still stands there.
+fn forget(known: &mut HashMap<MessageId, Arc<Entry>>, entry: &Arc<Entry>) {
+    if let Some(message) = entry.message_id
+        && known.get(&message).is_some_and(|known| Arc::ptr_eq(known, entry))
     {
-        ids.retain(|entry| *entry != id);
-        if ids.is_empty() {
-            entries.remove(&message);
-        }
+        known.remove(&message);
     }
 }

@@ -53,7 +53,8 @@ pub enum Opening {
 /// Registers a connection for every event after a fresh snapshot, and finds what it lacks before that.
 ///
 /// # Errors
-/// [`Error::Unauthorized`] when the session has ended; the others are worth another attempt.
+/// [`Error::Unauthorized`] when the session has ended, [`Error::TooManyStreams`] when its person has as many as one
+/// may have; the others are worth another attempt.
 #[tracing::instrument(level = "debug", skip_all)]
 pub async fn subscribe(
     state: &AppState,
@@ -81,6 +82,9 @@ pub async fn subscribe(
         let Snapshot { position, memberships, .. } = snapshot;
         match state.hub.register(Arc::clone(connection), position.clone(), memberships).await? {
             Registered::Live => return Ok(Subscription { position, opening }),
+            Registered::TooMany => {
+                return Err(Error::TooManyStreams { most: state.settings.limits.streams_per_person });
+            }
             Registered::Stale => tracing::debug!("the snapshot was too old"),
         }
     }

@@ -65,8 +65,11 @@ fn shared(prefix: &str) -> Vec<(String, String)> {
         ("DATABASE__LOCK_TIMEOUT_S", "9"),
         ("DATABASE__STATEMENT_TIMEOUT_S", "9"),
     ]
+    .into_iter()
+    // Only this one has streams.
+    .chain((prefix == "NOTIFY").then_some(("LIMITS__STREAMS_PER_PERSON", "0")))
     .map(|(name, value)| (format!("{prefix}_{name}"), value.to_owned()))
-    .to_vec()
+    .collect()
 }
 
 fn start(name: &str, folder: &Path, arguments: &[&str], variables: &[(String, String)]) -> Program {

@@ -430,3 +430,37 @@ async fn what_psql_changes_is_told_too() {
         .await;
     assert!(forged.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_so_many_streams_and_one_more_is_refused() {
+    let site = Site::start_with(|_, notify| notify.limits.streams_per_person = 3).await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let mut anns = Vec::new();
+    for _ in 0..3 {
+        anns.push(ann.stream(None).await);
+    }
+    let refused = ann.get("/api/notifications/events").await;
+    assert_eq!(refused.headers["retry-after"], "30");
+    refused.refuses(429, "too_many_streams");
+    // By another session as well, or with a position to go on from.
+    let again = site.sign_in_again(&ann).await;
+    let position = again.get("/api/chats").await.event_id();
+    again
+        .get(&format!("/api/notifications/events?last_event_id={position}"))
+        .await
+        .refuses(429, "too_many_streams");
+    let _bobs = bob.stream(None).await;
+    let workspace = ann.make_workspace("Acme").await;
+    for stream in &mut anns {
+        assert_eq!(stream.expect("workspace_update").await.data["workspace_id"], json!(workspace));
+    }
+    // Who closes one can open another, once the server has seen it.
+    anns.pop();
+    let url = format!("http://{}/api/notifications/events", ann.notify);
+    let opened = async || {
+        while ann.client.get(&url).bearer_auth(&ann.token).send().await.expect("an answer").status() != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), opened()).await.expect("a free place");
+}

@@ -64,7 +64,8 @@ impl Limit {
             let wait = until.wait_time_from(governor::clock::Clock::now(counting.limiter.clock()));
             tracing::debug!(limit = self.name, "refused");
             self.refusals.increment(1);
-            Refusal { name: self.name, allowance: self.allowance, wait }
+            let (at_once, window) = (self.allowance.burst(), Some(self.allowance.window()));
+            Refusal { name: self.name, at_once, window, wait }
         })
     }
 
@@ -80,11 +81,19 @@ impl Limit {
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal {
     name: &'static str,
-    allowance: Allowance,
+    at_once: u32,
+    /// None when time alone brings nothing back.
+    window: Option<Duration>,
     wait: Duration,
 }
 
 impl Refusal {
+    /// All of so many places are taken; it is worth asking again after `wait`.
+    #[must_use]
+    pub fn of_places(name: &'static str, places: u32, wait: Duration) -> Self {
+        Self { name, at_once: places, window: None, wait }
+    }
+
     /// Whole seconds until there is a token again, at least one.
     #[must_use]
     pub fn seconds(&self) -> u32 {
@@ -92,11 +101,13 @@ impl Refusal {
         u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
-    /// The value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): so many in so many seconds.
+    /// The value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): so many in so many seconds, or so many
+    /// places.
     #[must_use]
     pub fn policy(&self) -> Option<HeaderValue> {
-        let Self { name, allowance, .. } = self;
-        text(format!("\"{name}\";q={};w={}", allowance.burst(), allowance.window().as_secs_f64().ceil()))
+        let Self { name, at_once, .. } = self;
+        let window = self.window.map(|window| format!(";w={}", window.as_secs_f64().ceil()));
+        text(format!("\"{name}\";q={at_once}{}", window.unwrap_or_default()))
     }
 
     /// The value of `RateLimit`: nothing remains, until so many seconds have passed.

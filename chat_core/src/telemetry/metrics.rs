@@ -107,6 +107,8 @@ pub enum Refusal {
     Requests,
     /// Too many connections, in all or of one address.
     Connections,
+    /// A person has too many event streams.
+    Streams,
     /// Too many messages wait to be written.
     Sends,
     /// Too many passwords wait to be hashed.
@@ -118,19 +120,27 @@ pub enum Refusal {
 }
 
 /// A counter for each, in the order of [`Refusal::ALL`].
-static REFUSED: LazyLock<[Counter; 6]> = LazyLock::new(|| {
-    let help = "Requests and connections that were refused because there was too much to do.";
+static REFUSED: LazyLock<[Counter; 7]> = LazyLock::new(|| {
+    let help = "Requests, streams and connections that were refused because there was too much to do.";
     Refusal::ALL.map(|refusal| counter("fechatter_refused_total", &[("reason", refusal.label())], help))
 });
 
 impl Refusal {
-    const ALL: [Self; 6] =
-        [Self::Requests, Self::Connections, Self::Sends, Self::Passwords, Self::TimeLimit, Self::Answers];
+    const ALL: [Self; 7] = [
+        Self::Requests,
+        Self::Connections,
+        Self::Streams,
+        Self::Sends,
+        Self::Passwords,
+        Self::TimeLimit,
+        Self::Answers,
+    ];
 
     fn label(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::Connections => "connections",
+            Self::Streams => "streams",
             Self::Sends => "sends",
             Self::Passwords => "passwords",
             Self::TimeLimit => "time_limit",

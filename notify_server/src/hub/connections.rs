@@ -22,9 +22,11 @@ use crate::{
 const WRITES: usize = 64;
 
 /// All connections of the hub. When they go, for whatever reason, the streams end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connections {
     people: HashMap<UserId, Vec<Arc<Connection>>>,
+    /// How many one person may have; 0 for no limit.
+    per_person: usize,
     wheel: Wheel,
     /// Those with something new, to be seen to after the batch.
     fresh: Vec<Arc<Connection>>,
@@ -35,6 +37,35 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// None yet.
+    #[must_use]
+    pub(super) fn new(per_person: u32) -> Self {
+        Self {
+            people: HashMap::new(),
+            per_person: usize::try_from(per_person).unwrap_or(usize::MAX),
+            wheel: Wheel::default(),
+            fresh: Vec::new(),
+            overflowed: Vec::new(),
+            delivered: 0,
+        }
+    }
+
+    /// Whether there is a place for a connection among those of its person; the place that it has already counts.
+    ///
+    /// Who has too many is refused another one, and keeps those that run. To end the oldest in its place would let
+    /// the windows of somebody with many of them throw each other out for ever, each with a replay of what it missed;
+    /// and an ended stream whose client reads nothing still takes memory, so that it would be no bound. A connection
+    /// whose client has vanished without a word holds its place until its token ends, within minutes.
+    #[must_use]
+    pub(super) fn has_place(&self, connection: &Arc<Connection>) -> bool {
+        let own = self.people.get(&connection.subscriber.user_id()).map_or(&[][..], Vec::as_slice);
+        self.per_person == 0
+            || own.len() < self.per_person
+            || own.iter().any(|known| Arc::ptr_eq(known, connection))
+            // The wheel has not come to those whose clients are gone.
+            || own.iter().filter(|known| !known.queue.has_left()).count() < self.per_person
+    }
+
     /// Takes in a connection, unless it is there already.
     pub(super) fn attach(&mut self, connection: Arc<Connection>) {
         let connections = self.people.entry(connection.subscriber.user_id()).or_default();

@@ -41,6 +41,8 @@ pub enum Registered {
     Live,
     /// The position is not recent enough: take another snapshot.
     Stale,
+    /// The person has as many streams as one may have.
+    TooMany,
 }
 
 impl HubHandle {

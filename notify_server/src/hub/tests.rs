@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{queue::Pushed, *};
 use crate::{
+    departures::Departure,
     fixtures::{at, chat_update, epoch, message, position, subscriber},
     frame::Form,
     reason::Reset,
@@ -157,7 +158,7 @@ fn a_registration_follows_its_person_to_the_present() {
 async fn only_subscribed_connections_of_a_person_are_fed() {
     let user = UserId::new();
     let (first, second) = (connection(user, ROOMY), connection(user, QueueLimits { events: 1, ..ROOMY }));
-    let mut connections = Connections::default();
+    let mut connections = Connections::new(0);
     for guard in [&first, &second] {
         guard.queue.subscribe();
         connections.attach(guard.share());
@@ -180,10 +181,64 @@ async fn only_subscribed_connections_of_a_person_are_fed() {
 fn streams_end_with_their_token() {
     let guard = connection(UserId::new(), ROOMY);
     guard.queue.subscribe();
-    let mut connections = Connections::default();
+    let mut connections = Connections::new(0);
     connections.attach(guard.share());
     look_after(&mut connections, at() - TimeDelta::seconds(1));
     assert_eq!(guard.queue.interruption(), None);
     look_after(&mut connections, at());
     assert_eq!(guard.queue.interruption(), Some(Interruption::Ended(Bye::TokenExpired)));
+}
+
+#[test]
+fn a_person_has_so_many_streams_and_those_that_run_go_on() {
+    let (user, other) = (UserId::new(), UserId::new());
+    let mut connections = Connections::new(2);
+    let mut open: Vec<_> = (0..2).map(|_| connection(user, ROOMY)).collect();
+    for guard in &open {
+        assert!(connections.has_place(&guard.share()));
+        connections.attach(guard.share());
+    }
+    let third = connection(user, ROOMY);
+    assert!(!connections.has_place(&third.share()));
+    assert!(connections.has_place(&connection(other, ROOMY).share()), "others have places of their own");
+    // Who fell behind registers again.
+    assert!(open.iter().all(|guard| connections.has_place(&guard.share())));
+    // A client that is gone leaves its place, before the wheel comes to it.
+    open.pop();
+    assert!(connections.has_place(&third.share()));
+    connections.attach(third.share());
+    assert!(!connections.has_place(&connection(user, ROOMY).share()));
+    let mut unlimited = Connections::new(0);
+    let many: Vec<_> = (0..500).map(|_| connection(user, ROOMY)).collect();
+    for guard in &many {
+        assert!(unlimited.has_place(&guard.share()));
+        unlimited.attach(guard.share());
+    }
+}
+
+#[test]
+fn a_registration_is_not_given_what_may_have_been_written_after_its_person_left() {
+    let (user, other, chat) = (UserId::new(), UserId::new(), ChatId::new());
+    let mut ring = Ring::new(RingLimits { events: 9, bytes: 1 << 20 }, 0);
+    for event in [
+        message(1, chat),
+        chat_update(2, "member_removed", chat, Some(user)),
+        chat_update(3, "member_added", chat, Some(user)),
+        message(4, chat),
+        chat_update(5, "member_removed", chat, Some(other)),
+    ] {
+        ring.push(entry(&event));
+    }
+    let here = Memberships { chats: [chat].into(), ..Memberships::default() };
+    let given = |ring: &Ring| {
+        let connection = connection(user, ROOMY);
+        assert_eq!(follow(ring, &connection, 0, here.clone()), Some(here.clone()));
+        taken(&connection.queue)
+    };
+    assert_eq!(given(&ring), [2, 3, 4, 5]);
+    // The messages were read when it had left again, which the hub has not come to.
+    ring.expect(Arc::new([Departure { id: 6, chat, user }].into_iter().collect()));
+    assert_eq!(given(&ring), [2, 3, 5]);
+    ring.expect(Arc::new([Departure { id: 6, chat, user: other }].into_iter().collect()));
+    assert_eq!(given(&ring), [2, 3, 4, 5]);
 }
