@@ -9,6 +9,11 @@ use crate::{
     telemetry::pools::Beginning,
 };
 
+/// Starts a transaction that takes the ordering lock when it first writes what is an event, and not before.
+pub async fn begin_unordered(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    begin(pool, "begin").await
+}
+
 /// Starts a transaction, in a task of its own: a caller may be given up at any moment, and a `begin` that is dropped
 /// between its question and the answer would leave the transaction open on a connection that sqlx takes for clean.
 /// Whoever came next would write into it, and believe that to be committed.

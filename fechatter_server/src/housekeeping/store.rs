@@ -1,13 +1,13 @@
 //! Statements of the housekeeping.
 
-use chat_core::store::begin_write;
+use chat_core::store::{begin_unordered, begin_write};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, postgres::types::PgInterval};
 
 /// Starts a transaction, unless another instance is at it. Dropping a partition needs the whole table for
 /// a moment: it gives up soon, so that nobody waits behind it.
 pub(super) async fn begin_alone(pool: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin_unordered(pool).await?;
     let alone = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtext('fechatter housekeeping')) as "alone!""#
     )
