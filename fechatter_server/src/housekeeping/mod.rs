@@ -102,12 +102,26 @@ pub async fn run_now(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> 
 
 /// Makes room in the event log, and removes what has expired.
 async fn once(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
-    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
     let retention = TimeDelta::hours(i64::from(settings.events.retention_hours));
+    let mut purged = tend_log(pool, retention).await?;
+    purged += delete_expired(pool, now).await?;
+    Ok(purged)
+}
+
+/// Makes room in the event log, and drops what is too old: in a transaction of its own, because from the drop to the
+/// commit nobody else gets at the log.
+async fn tend_log(pool: &PgPool, retention: TimeDelta) -> sqlx::Result<Purged> {
+    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
     store::make_room_for_events(&mut tx).await?;
     let dropped = store::drop_events(&mut tx, retention).await?;
+    tx.commit().await?;
+    Ok(Purged { event_partitions: u64::try_from(dropped).unwrap_or_default(), ..Purged::default() })
+}
+
+/// Deletes the rows that have expired.
+async fn delete_expired(pool: &PgPool, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
     let purged = Purged {
-        event_partitions: u64::try_from(dropped).unwrap_or_default(),
         sessions: store::delete_expired_sessions(&mut tx, now).await?,
         invites: store::delete_expired_invites(&mut tx, now).await?,
         idempotency_keys: idempotency::store::purge(&mut tx, now).await?,
