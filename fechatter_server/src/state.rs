@@ -4,10 +4,9 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
 use chat_core::{
-    caller::Authenticator, clock::Clock, feed::FeedProgress, http::capacity::Capacity, limits::Gate,
-    readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
+    caller::Authenticator, clock::Clock, database::Pool, feed::FeedProgress, http::capacity::Capacity,
+    limits::Gate, readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
 };
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +32,7 @@ pub struct AppState(Arc<Shared>);
 /// What is shared.
 pub struct Shared {
     /// PostgreSQL.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The time.
     pub clock: Clock,
     /// Verifies tokens.

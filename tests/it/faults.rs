@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use chat_core::{
     clock::Clock,
+    database::Pool,
     store::{Snapshot, begin_write},
 };
 use fechatter_server::{config::Settings, housekeeping};
@@ -163,6 +164,7 @@ async fn two_of_each_server_agree() {
 async fn a_request_that_is_given_up_leaves_no_transaction_behind() {
     let url = cluster::fresh_database().await;
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a connection");
+    let pool = Pool::new(pool, Duration::from_secs(30));
     let (settings, now) = (Settings::read(None).expect("defaults"), Clock::system().now());
     for polls in 1..30 {
         let mut reading = Box::pin(Snapshot::begin(&pool));

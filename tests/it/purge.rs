@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chat_core::database::Pool;
 use chrono::TimeDelta;
 use fechatter_server::{config::Settings, housekeeping};
 use fechatter_tests::{Site, actor::id_of};
@@ -110,7 +111,8 @@ async fn whoever_writes_does_not_wait_for_what_comes_after_a_drop_of_events() {
     .expect("an old log, and slow deletions");
     ann.send(&chat, "in another partition").await;
 
-    let (pool, now) = (site.pool.clone(), site.clock.now());
+    let pool = Pool::new(site.pool.clone(), Duration::from_secs(30));
+    let now = site.clock.now();
     let keeping = tokio::spawn(async move {
         let settings = Settings::read(None).expect("defaults");
         housekeeping::run_now(&pool, &settings, now).await

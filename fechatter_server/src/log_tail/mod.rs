@@ -9,11 +9,11 @@ use std::{
 };
 
 use chat_core::{
+    database::Pool,
     event::{Event, Position},
     feed::{ends_at, read_bare_after},
     store::position,
 };
-use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
@@ -36,7 +36,7 @@ pub(crate) struct LogTail {
 
 impl LogTail {
     /// A tail that knows nothing yet. Its task ends with the last clone.
-    pub(crate) fn start(pool: PgPool) -> Self {
+    pub(crate) fn start(pool: Pool) -> Self {
         let changes = Arc::<RwLock<Changes>>::default();
         let (asking, asked) = mpsc::unbounded_channel();
         tokio::spawn(Looks { pool, changes: Arc::clone(&changes) }.run(asked));
@@ -66,7 +66,7 @@ impl LogTail {
 
 /// The task that looks at the log when somebody asks.
 struct Looks {
-    pool: PgPool,
+    pool: Pool,
     changes: Arc<RwLock<Changes>>,
 }
 
@@ -112,7 +112,7 @@ impl Looks {
     }
 
     async fn restart(&self) -> sqlx::Result<()> {
-        let position = position(&mut *self.pool.acquire().await?).await?;
+        let position = position(&self.pool).await?;
         write(&self.changes).restart(position, Instant::now());
         Ok(())
     }

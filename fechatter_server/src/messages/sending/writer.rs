@@ -11,14 +11,13 @@ use std::{
 };
 
 use chat_core::{
-    database::is_unavailable,
+    database::{Pool, is_unavailable},
     ids::{ChatId, FileId, MessageId, UserId},
     telemetry::{
         metrics::{Refusal, refused},
         traces,
     },
 };
-use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{Instrument, Span, debug_span};
 
@@ -75,7 +74,7 @@ impl Job {
 impl Writer {
     /// Starts the task on a pool of its own.
     #[must_use]
-    pub fn start(pool: PgPool) -> Self {
+    pub fn start(pool: Pool) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
         tokio::spawn(Task { jobs, waiting: VecDeque::new(), pool }.run());
         Self { queue, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }
@@ -120,7 +119,7 @@ struct Task {
     jobs: mpsc::UnboundedReceiver<Job>,
     /// Taken out of the queue, and not written yet.
     waiting: VecDeque<Job>,
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// What became of a message, and who is to be told.
