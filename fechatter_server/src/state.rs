@@ -88,8 +88,8 @@ impl AppState {
             PoolGauges::new("fechatter_server log", &log_pool),
             feed_pool,
         ];
-        let writer = Writer::start(writer_pool);
-        let log_tail = LogTail::start(log_pool);
+        let writer = Writer::start(writer_pool, shutdown);
+        let log_tail = LogTail::start(log_pool, shutdown);
         let pulse = settings.database.pulse("fechatter_server pulse", shutdown)?;
         let limits = &settings.limits;
         let longest = Duration::from_secs(limits.request_s);

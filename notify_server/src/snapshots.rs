@@ -5,7 +5,7 @@
 
 use std::{mem, sync::Arc};
 
-use chat_core::{clock::Clock, database::Pool};
+use chat_core::{clock::Clock, database::Pool, essential};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ impl Snapshots {
         let wanted = Arc::new(Mutex::new(wanted));
         for _ in 0..STATEMENTS {
             let taking = take_on(Arc::clone(&wanted), pool.clone(), clock.clone());
-            tokio::spawn(shutdown.clone().run_until_cancelled_owned(taking));
+            essential::spawn("snapshots", shutdown, taking);
         }
         Self(want)
     }

@@ -12,6 +12,7 @@ use std::{
 
 use chat_core::{
     database::{Pool, is_unavailable},
+    essential,
     ids::{ChatId, FileId, MessageId, UserId},
     telemetry::{
         metrics::{Refusal, refused},
@@ -19,6 +20,7 @@ use chat_core::{
     },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug_span};
 
 use super::store::{self, Draft, Written, WrittenBatch};
@@ -74,9 +76,10 @@ impl Job {
 impl Writer {
     /// Starts the task on a pool of its own.
     #[must_use]
-    pub fn start(pool: Pool) -> Self {
+    pub fn start(pool: Pool, shutdown: &CancellationToken) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
-        tokio::spawn(Task { jobs, waiting: VecDeque::new(), pool }.run());
+        let task = Task { jobs, waiting: VecDeque::new(), pool };
+        essential::spawn_to_the_end("writer", shutdown, task.run());
         Self { queue, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }
     }
 
