@@ -9,11 +9,11 @@ use axum::{
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 
 use crate::{
     api::{Input, Operation},
     clock::Clock,
+    database::Pool,
     http::layers::Asker,
     ids::{SessionId, UserId},
     limits::{Gate, Limit},
@@ -85,14 +85,14 @@ struct Shared {
     /// Tokens that were verified, by their SHA-256: to verify a signature costs far more.
     verified: Cache<[u8; 32], Remembered>,
     sessions: Cache<(SessionId, UserId), bool>,
-    pool: PgPool,
+    pool: Pool,
     clock: Clock,
 }
 
 impl Authenticator {
     /// An authenticator that looks sessions up in `pool`.
     #[must_use]
-    pub fn new(verifier: TokenVerifier, pool: PgPool, clock: Clock) -> Self {
+    pub fn new(verifier: TokenVerifier, pool: Pool, clock: Clock) -> Self {
         let sessions = Cache::builder()
             .max_capacity(SESSIONS)
             .time_to_live(SESSION_TTL)

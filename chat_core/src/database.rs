@@ -1,5 +1,6 @@
 //! The way to PostgreSQL: pools with their time limits, and the schema.
 
+mod pool;
 mod way;
 
 use std::{path::PathBuf, time::Duration};
@@ -7,15 +8,18 @@ use std::{path::PathBuf, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sqlx::{
-    Connection, PgPool,
+    Connection,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::pulse::Pulse;
-
-use crate::settings::{Problems, hidden};
+pub use self::pool::{Lent, Pool, Transaction};
+use crate::{
+    pulse::Pulse,
+    settings::{Problems, hidden},
+};
 
 /// The schema, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -28,6 +32,8 @@ pub fn needed_schema() -> i64 {
 
 /// How long a connection may be idle and be taken for good without a question: PostgreSQL cannot restart that fast.
 const IDLE: Duration = Duration::from_millis(100);
+/// How much longer than PostgreSQL's own limit on a statement its answer may take, before the connection is given up.
+const MARGIN: Duration = Duration::from_secs(2);
 
 /// Every statement of ours finds its rows by keys. So each is planned once a connection, for whatever parameters,
 /// because planning over the partitions of `messages` takes longer than running; and along the indexes, also when a
@@ -98,26 +104,43 @@ impl DatabaseSettings {
     ///
     /// # Errors
     /// A URL that cannot be parsed, or none.
-    pub fn pool(&self, application: &str) -> Result<PgPool, SettingsError> {
+    pub fn pool(&self, application: &str) -> Result<Pool, SettingsError> {
         let options = self.options(application)?;
         if !way::is_safe(&options) {
             tracing::warn!(
                 "the database is reached without verified TLS, because database.allow_insecure says so"
             );
         }
-        Ok(pool_options(self.max_connections)
-            .acquire_timeout(Duration::from_secs(self.acquire_timeout_s))
-            .connect_lazy_with(options))
+        Ok(self.pool_of(self.max_connections, options))
     }
 
     /// A pool of one connection, for a task that must not wait for one while requests have taken all others.
     ///
     /// # Errors
     /// A URL that cannot be parsed, or none.
-    pub fn pool_of_one(&self, application: &str) -> Result<PgPool, SettingsError> {
-        Ok(pool_options(1)
-            .acquire_timeout(Duration::from_secs(self.acquire_timeout_s))
-            .connect_lazy_with(self.options(application)?))
+    pub fn pool_of_one(&self, application: &str) -> Result<Pool, SettingsError> {
+        Ok(self.pool_of(1, self.options(application)?))
+    }
+
+    /// A pool that pings a connection before its use only when it has been idle for a while: it may have been closed
+    /// meanwhile. Half of the time is left for another one then.
+    fn pool_of(&self, max_connections: u32, options: PgConnectOptions) -> Pool {
+        let acquire_timeout = Duration::from_secs(self.acquire_timeout_s);
+        let connections = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE {
+                        let alive = timeout(acquire_timeout / 2, connection.ping()).await;
+                        alive.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Pool::new(connections, Duration::from_secs(self.statement_timeout_s) + MARGIN)
     }
 
     /// The database's pulse; an answer may take as long as a request waits for a connection.
@@ -142,9 +165,10 @@ impl DatabaseSettings {
     ///
     /// # Errors
     /// A URL that cannot be parsed, or none.
-    pub fn pool_without_limits(&self, application: &str) -> Result<PgPool, SettingsError> {
+    pub fn pool_without_limits(&self, application: &str) -> Result<Pool, SettingsError> {
         let options = self.way("database.url", &self.url, application)?;
-        Ok(PgPoolOptions::new().max_connections(1).connect_lazy_with(options))
+        let connections = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        Ok(Pool::new(connections, Duration::from_hours(24)))
     }
 
     /// The direct connection for LISTEN.
@@ -168,20 +192,6 @@ impl DatabaseSettings {
     ) -> Result<PgConnectOptions, SettingsError> {
         Ok(way::options(self, setting, url)?.application_name(application))
     }
-}
-
-/// Pings a connection before its use only when it has been idle for a while: it may have been closed meanwhile.
-fn pool_options(max_connections: u32) -> PgPoolOptions {
-    PgPoolOptions::new().max_connections(max_connections).test_before_acquire(false).before_acquire(
-        |connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        },
-    )
 }
 
 /// What can be wrong with the database settings; the URL itself is never shown.

@@ -11,17 +11,17 @@ mod store;
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use crate::event::{Ephemeral, Event, Position};
+use crate::{
+    database::Pool,
+    event::{Ephemeral, Event, Position},
+};
 
 use self::{
     cursor::{Continuation, Cursor},
@@ -81,7 +81,7 @@ pub enum Gap {
 
 /// All events from now on, in commit order, each once.
 pub struct EventFeed {
-    pool: PgPool,
+    pool: Pool,
     bell: Arc<Notify>,
     listener: JoinHandle<()>,
     cursor: Option<Cursor>,
@@ -111,21 +111,17 @@ impl Drop for EventFeed {
 impl EventFeed {
     /// A feed that reads from `pool` and listens by a connection of its own.
     #[must_use]
-    pub fn start(pool: PgPool, listen: PgConnectOptions) -> Self {
+    pub fn start(pool: Pool, listen: PgConnectOptions) -> Self {
         Self::listening(pool, listen, None)
     }
 
     /// [`EventFeed::start`]; passes on what is ephemeral as well, unless `ephemeral` is full.
     #[must_use]
-    pub fn with_ephemeral(
-        pool: PgPool,
-        listen: PgConnectOptions,
-        ephemeral: mpsc::Sender<Ephemeral>,
-    ) -> Self {
+    pub fn with_ephemeral(pool: Pool, listen: PgConnectOptions, ephemeral: mpsc::Sender<Ephemeral>) -> Self {
         Self::listening(pool, listen, Some(ephemeral))
     }
 
-    fn listening(pool: PgPool, listen: PgConnectOptions, ephemeral: Option<mpsc::Sender<Ephemeral>>) -> Self {
+    fn listening(pool: Pool, listen: PgConnectOptions, ephemeral: Option<mpsc::Sender<Ephemeral>>) -> Self {
         let bell = Arc::new(Notify::new());
         let ringer = Ringer { bell: Arc::clone(&bell), ephemeral };
         let listener = tokio::spawn(ringer.run(listen));
@@ -233,6 +229,12 @@ impl EventFeed {
     }
 }
 
+/// A listener that does not answer is dropped. sqlx says farewell to PostgreSQL then, in a task that ends when TCP gives
+/// the connection up.
+async fn answered<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(PATIENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
 fn backoff(failures: usize) -> Duration {
     BACKOFF[failures.min(BACKOFF.len() - 1)]
 }
@@ -267,7 +269,8 @@ impl Ringer {
             .connect_lazy_with(options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         let channels = [CHANNEL, EPHEMERAL];
-        listener.listen_all(channels.into_iter().take(1 + usize::from(self.ephemeral.is_some()))).await?;
+        let channels = channels.into_iter().take(1 + usize::from(self.ephemeral.is_some()));
+        answered(listener.listen_all(channels)).await?;
         // Whatever was written while nobody listened.
         self.bell.notify_one();
         *failures = 0;
@@ -278,9 +281,7 @@ impl Ringer {
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
-                    timeout(PATIENCE, sqlx::query!("select 1 as alive").fetch_one(&mut listener))
-                        .await
-                        .map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    answered(sqlx::query!("select 1 as alive").fetch_one(&mut listener)).await?;
                 }
             }
         }

@@ -5,6 +5,7 @@ pub mod caller;
 pub mod chat;
 pub mod clock;
 pub mod database;
+pub mod essential;
 pub mod event;
 pub mod feed;
 pub mod http;

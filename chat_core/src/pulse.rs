@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, DatabaseState};
+use crate::{
+    essential,
+    store::{self, DatabaseState},
+};
 
 /// How often it is felt.
 const EVERY: Duration = Duration::from_millis(500);
@@ -50,7 +53,7 @@ impl Pulse {
     #[must_use]
     pub fn start(options: PgConnectOptions, patience: Duration, shutdown: &CancellationToken) -> Self {
         let (beats, last) = watch::channel(Beat::Unknown);
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(feel(options, patience, beats)));
+        essential::spawn("pulse", shutdown, feel(options, patience, beats));
         Self(last)
     }
 

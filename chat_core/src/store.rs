@@ -1,22 +1,28 @@
 //! Transactions, and the lookups that both servers make.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction, error::DatabaseError};
+use sqlx::{PgConnection, PgExecutor, error::DatabaseError};
 
 use crate::{
+    database::{Pool, Transaction},
     event::{Epoch, Position},
     ids::{SessionId, UserId},
     telemetry::pools::Beginning,
 };
 
+/// Starts a transaction that takes the ordering lock when it first writes what is an event, and not before.
+pub async fn begin_unordered(pool: &Pool) -> sqlx::Result<Transaction> {
+    begin(pool, "begin").await
+}
+
 /// Starts a transaction, in a task of its own: a caller may be given up at any moment, and a `begin` that is dropped
 /// between its question and the answer would leave the transaction open on a connection that sqlx takes for clean.
 /// Whoever came next would write into it, and believe that to be committed.
-async fn begin(pool: &PgPool, statement: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
+async fn begin(pool: &Pool, statement: &'static str) -> sqlx::Result<Transaction> {
     let pool = pool.clone();
     let beginning = tokio::spawn(async move {
         let _beginning = Beginning::new();
-        pool.begin_with(statement).await
+        pool.begin(statement).await
     });
     beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
@@ -24,10 +30,7 @@ async fn begin(pool: &PgPool, statement: &'static str) -> sqlx::Result<Transacti
 /// Starts a transaction that writes: under the event log's ordering lock, before any statement reads
 /// what its write depends on.
 #[tracing::instrument(level = "debug", skip_all)]
-pub async fn begin_write(
-    pool: &PgPool,
-    actor: Option<UserId>,
-) -> sqlx::Result<Transaction<'static, Postgres>> {
+pub async fn begin_write(pool: &Pool, actor: Option<UserId>) -> sqlx::Result<Transaction> {
     let mut tx = begin(pool, "begin").await?;
     sqlx::query!("select begin_write($1)", actor.map(|actor| actor.0)).execute(&mut *tx).await?;
     Ok(tx)
@@ -36,7 +39,7 @@ pub async fn begin_write(
 /// A read of one moment, and where in the event log that moment lies.
 pub struct Snapshot {
     /// The read-only transaction.
-    pub tx: Transaction<'static, Postgres>,
+    pub tx: Transaction,
     /// The exact cut: the snapshot shows every event up to here, and none after.
     pub position: Position,
 }
@@ -44,19 +47,19 @@ pub struct Snapshot {
 impl Snapshot {
     /// Starts one (REPEATABLE READ: PostgreSQL manual, section 13.2.2).
     #[tracing::instrument(level = "debug", name = "begin_snapshot", skip_all)]
-    pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
+    pub async fn begin(pool: &Pool) -> sqlx::Result<Self> {
         let mut tx = begin(pool, "begin isolation level repeatable read read only").await?;
-        let position = position(&mut tx).await?;
+        let position = position(&mut *tx).await?;
         Ok(Self { tx, position })
     }
 }
 
 /// Where the log ends, as the current statement sees it.
-pub async fn position(connection: &mut PgConnection) -> sqlx::Result<Position> {
+pub async fn position(executor: impl PgExecutor<'_>) -> sqlx::Result<Position> {
     let row = sqlx::query!(
         r#"select epoch, coalesce((select max(id) from events), dropped_through) as "id!" from stream_epoch"#
     )
-    .fetch_one(connection)
+    .fetch_one(executor)
     .await?;
     Ok(Position { epoch: Epoch(row.epoch), id: row.id })
 }
@@ -90,7 +93,7 @@ fn is_no_such_table(error: &sqlx::Error) -> bool {
 
 /// Whether this session of this person is in force.
 pub async fn session_is_active(
-    pool: &PgPool,
+    pool: &Pool,
     session: SessionId,
     user: UserId,
     now: DateTime<Utc>,

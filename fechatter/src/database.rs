@@ -3,10 +3,9 @@
 use std::fs;
 
 use anyhow::Context;
-use chat_core::database::DatabaseSettings;
+use chat_core::database::{DatabaseSettings, Pool};
 use fechatter_server::config::Settings;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 
 use crate::up::database_url_file;
 
@@ -14,7 +13,7 @@ use crate::up::database_url_file;
 ///
 /// # Errors
 /// What [`settings`] meets.
-pub(crate) fn pool(of: &Settings, application: &str) -> anyhow::Result<PgPool> {
+pub(crate) fn pool(of: &Settings, application: &str) -> anyhow::Result<Pool> {
     Ok(settings(of)?.pool(application)?)
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use chat_core::{clock::Clock, database::MIGRATOR};
+use chat_core::{
+    clock::Clock,
+    database::{Lent, MIGRATOR},
+};
 use clap::Args;
 use fechatter_server::{auth::issuer::key_files::KeyRing, config::Settings};
 use nix::sys::statvfs::statvfs;
@@ -144,9 +147,9 @@ fn or_failure(check: &'static str, found: sqlx::Result<Finding>) -> Finding {
     })
 }
 
-async fn connect(settings: &Settings) -> anyhow::Result<PgConnection> {
+async fn connect(settings: &Settings) -> anyhow::Result<Lent> {
     let pool = database::settings(settings)?.pool_without_limits("fechatter doctor")?;
-    Ok(pool.acquire().await.context("the database does not answer")?.detach())
+    pool.acquire().await.context("the database does not answer")
 }
 
 fn keys(settings: &Settings, clock: &Clock) -> Finding {

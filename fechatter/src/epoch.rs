@@ -14,9 +14,7 @@ use crate::database;
 /// A database that does not answer, or that cannot be written.
 pub async fn rotate(settings: &Settings) -> anyhow::Result<()> {
     let pool = database::pool(settings, "fechatter rotate-epoch")?;
-    let mut connection = pool.acquire().await.context("the database does not answer")?;
-    let known = store::position(&mut connection).await?.epoch;
-    drop(connection);
+    let known = store::position(&pool).await.context("the database does not answer")?.epoch;
     let epoch = feed::rotate_epoch(&pool, &known).await.context("the epoch could not be renewed")?;
     writeln!(io::stdout(), "{}", epoch.0)?;
     Ok(())

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use chat_core::clock::Clock;
+use chat_core::{clock::Clock, database::Pool};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use fechatter_server::{
@@ -20,7 +20,6 @@ use fechatter_server::{
     },
 };
 use serde::Serialize;
-use sqlx::PgPool;
 
 use crate::{database, up};
 
@@ -81,7 +80,7 @@ pub async fn run(settings: &Settings, clock: &Clock, command: FileKeysCommand) -
     }
 }
 
-async fn list(files: &FileSettings, pool: &PgPool) -> anyhow::Result<Vec<KeyLine>> {
+async fn list(files: &FileSettings, pool: &Pool) -> anyhow::Result<Vec<KeyLine>> {
     let ring = FileKeys::read(files)?;
     let mut needed = store::files_by_key(pool).await?;
     let newest = ring.ids().next_back().map(str::to_owned);
@@ -116,7 +115,7 @@ fn print(lines: &[KeyLine], json: bool) -> anyhow::Result<()> {
 }
 
 /// Batch by batch, so that a file waits for a moment at most; what was done stays done.
-async fn rewrap(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
+async fn rewrap(vault: &Vault, pool: &Pool) -> anyhow::Result<()> {
     let current = vault.current_key_id().context("a ring holds a key")?;
     let (mut done, mut failed, mut after) = (0_u64, BTreeMap::<String, u64>::new(), None);
     loop {
@@ -139,7 +138,7 @@ async fn rewrap(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("not all files could be wrapped anew") }
 }
 
-async fn prune(files: &FileSettings, pool: &PgPool, clock: &Clock) -> anyhow::Result<()> {
+async fn prune(files: &FileSettings, pool: &Pool, clock: &Clock) -> anyhow::Result<()> {
     let ring = FileKeys::read(files)?;
     let old: Vec<_> = ring.ids().rev().skip(1).map(str::to_owned).collect();
     if old.is_empty() {

@@ -6,7 +6,9 @@ use std::{
     process::ExitCode,
 };
 
-use chat_core::{clock::Clock, http::listen::raise_file_limit, http::listen::shutdown_on_signal, telemetry};
+use chat_core::{
+    clock::Clock, essential, http::listen::raise_file_limit, http::listen::shutdown_on_signal, telemetry,
+};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::{Shell, generate};
 use fechatter::{
@@ -154,10 +156,11 @@ async fn up(settings: Settings) -> anyhow::Result<()> {
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
     // A signal during the start ends it too; the database's watcher sees to the database.
     let start = Site::start(settings, Clock::system(), shutdown.clone());
-    let Some(site) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
+    let Some(site) = shutdown.run_until_cancelled(start).await else { return Ok(essential::verdict()?) };
     let site = site?;
     writeln!(io::stdout(), "{site}")?;
     let served = site.serve().await;
     traces.end().await;
-    served
+    served?;
+    Ok(essential::verdict()?)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use chat_core::{clock::Clock, ids::UserId};
+use chat_core::{clock::Clock, database::Pool, ids::UserId};
 use clap::{Args, Subcommand};
 use fechatter_server::{
     accounts::{
@@ -15,7 +15,6 @@ use fechatter_server::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use sqlx::PgPool;
 
 use crate::database;
 
@@ -155,7 +154,7 @@ pub async fn run(settings: &Settings, clock: &Clock, command: UserCommand) -> an
     Ok(())
 }
 
-async fn find(pool: &PgPool, who: &str) -> anyhow::Result<UserId> {
+async fn find(pool: &Pool, who: &str) -> anyhow::Result<UserId> {
     let found = store::find(pool, who).await.context("the database does not answer")?;
     found.context("nobody has an account by this id, e-mail address or username")
 }

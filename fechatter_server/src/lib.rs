@@ -34,6 +34,7 @@ use axum::Router;
 use chat_core::{
     api::Api,
     clock::Clock,
+    essential,
     readiness::Readiness,
     renewal,
     telemetry::{metrics::keep_up, pools::PoolGauges},
@@ -70,12 +71,12 @@ impl App {
         let file_keys = vec![state.settings.files.key_file.clone()];
         let renewing_file_keys = renewal::follow(file_keys, move || vault.reload_keys());
         let tending = vault::tend(state.vault.clone());
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing_file_keys));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(tending));
+        essential::spawn("metrics", shutdown, keep_up());
+        essential::spawn("feed", shutdown, watching);
+        essential::spawn("housekeeping", shutdown, keeping);
+        essential::spawn("keys", shutdown, renewing);
+        essential::spawn("file keys", shutdown, renewing_file_keys);
+        essential::spawn("vault", shutdown, tending);
         Ok(Self { state })
     }
 

@@ -7,6 +7,7 @@ use std::{
 
 use chat_core::{
     clock::Clock,
+    essential,
     http::listen::{Listeners, raise_file_limit, shutdown_on_signal},
     telemetry,
 };
@@ -55,5 +56,5 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     tokio::spawn(shutdown_on_signal(shutdown.clone()));
     listeners.serve(docs::with_docs(app.api()), app.admin(), shutdown).await?;
     traces.end().await;
-    Ok(())
+    Ok(essential::verdict()?)
 }

@@ -4,10 +4,9 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
 use chat_core::{
-    caller::Authenticator, clock::Clock, feed::FeedProgress, http::capacity::Capacity, limits::Gate,
-    readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
+    caller::Authenticator, clock::Clock, database::Pool, feed::FeedProgress, http::capacity::Capacity,
+    limits::Gate, readiness::Health, telemetry::pools::PoolGauges, token::TokenVerifier,
 };
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +32,7 @@ pub struct AppState(Arc<Shared>);
 /// What is shared.
 pub struct Shared {
     /// PostgreSQL.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The time.
     pub clock: Clock,
     /// Verifies tokens.
@@ -89,8 +88,8 @@ impl AppState {
             PoolGauges::new("fechatter_server log", &log_pool),
             feed_pool,
         ];
-        let writer = Writer::start(writer_pool);
-        let log_tail = LogTail::start(log_pool);
+        let writer = Writer::start(writer_pool, shutdown);
+        let log_tail = LogTail::start(log_pool, shutdown);
         let pulse = settings.database.pulse("fechatter_server pulse", shutdown)?;
         let limits = &settings.limits;
         let longest = Duration::from_secs(limits.request_s);

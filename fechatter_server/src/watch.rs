@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use chat_core::{
+    database::Pool,
     event::{Event, EventKind, Position},
     feed::{Batch, EventFeed},
 };
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 
 use crate::state::AppState;
 
@@ -17,7 +18,7 @@ const PACE: Duration = Duration::from_millis(100);
 /// Forgets every session that ends, and keeps the log's tail short to read; never returns.
 ///
 /// Reads from `pool`, so that it waits for nobody when requests have taken all other connections.
-pub(crate) async fn follow(state: AppState, pool: PgPool, listen: PgConnectOptions) {
+pub(crate) async fn follow(state: AppState, pool: Pool, listen: PgConnectOptions) {
     let feed = EventFeed::start(pool, listen).bare().paced(PACE);
     let mut feed = feed.telling(state.health.feed.clone());
     let mut cursor: Option<Position> = None;

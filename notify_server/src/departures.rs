@@ -8,11 +8,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chat_core::{
+    database::Pool,
     event::Event,
     feed::BATCH,
     ids::{ChatId, UserId},
 };
-use sqlx::PgPool;
 use tokio::time::sleep;
 
 use crate::{
@@ -93,12 +93,7 @@ impl Foresight {
     }
 
     /// The departures of a batch, and of all that its messages may be as new as.
-    pub async fn departures(
-        &mut self,
-        pool: &PgPool,
-        events: &[Event],
-        entries: &[Arc<Entry>],
-    ) -> Departures {
+    pub async fn departures(&mut self, pool: &Pool, events: &[Event], entries: &[Arc<Entry>]) -> Departures {
         let last = entries.last().map_or(0, |entry| entry.id);
         if goes_beyond(events) {
             self.look(pool, last).await;
@@ -108,7 +103,7 @@ impl Foresight {
         own.chain(self.departures.iter().copied()).collect()
     }
 
-    async fn look(&mut self, pool: &PgPool, last: i64) {
+    async fn look(&mut self, pool: &Pool, last: i64) {
         self.through = self.through.max(last);
         loop {
             match store::departures(pool, self.through).await {

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_core::{
+    database::Pool,
     event::{Ephemeral, Epoch, Event, Position},
     feed::{Batch, EventFeed, FeedProgress, Gap, read_after},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
@@ -52,7 +53,7 @@ pub enum Intake {
 
 /// Follows the log for as long as the hub listens.
 pub async fn follow(
-    pool: PgPool,
+    pool: Pool,
     listen: PgConnectOptions,
     progress: FeedProgress,
     limits: RingLimits,
@@ -82,7 +83,7 @@ pub async fn follow(
 }
 
 /// Waits until the database is there and has its tables.
-async fn await_schema(pool: &PgPool) {
+async fn await_schema(pool: &Pool) {
     loop {
         match store::schema_is_there(pool).await {
             Ok(true) => return,
@@ -94,7 +95,7 @@ async fn await_schema(pool: &PgPool) {
 }
 
 async fn of_events(
-    pool: &PgPool,
+    pool: &Pool,
     events: &[Event],
     epoch: &Epoch,
     foresight: &mut Foresight,
@@ -108,7 +109,7 @@ async fn of_events(
 
 /// A ring that ends at `position`. At the start it is filled from the table, because everybody who was
 /// connected before a restart comes back at once.
-async fn ring_at(pool: &PgPool, position: &Position, reason: Gap, limits: RingLimits) -> Ring {
+async fn ring_at(pool: &Pool, position: &Position, reason: Gap, limits: RingLimits) -> Ring {
     if reason == Gap::Start {
         match warm_ring(pool, position, limits).await {
             Ok(ring) => return ring,
@@ -120,7 +121,7 @@ async fn ring_at(pool: &PgPool, position: &Position, reason: Gap, limits: RingLi
     Ring::new(limits, position.id)
 }
 
-async fn warm_ring(pool: &PgPool, position: &Position, limits: RingLimits) -> sqlx::Result<Ring> {
+async fn warm_ring(pool: &Pool, position: &Position, limits: RingLimits) -> sqlx::Result<Ring> {
     let reach = i64::try_from(limits.events).unwrap_or(i64::MAX);
     let (log, _) = read_after(pool, position.id, 0).await?;
     let mut ring = Ring::new(limits, log.dropped_through.max(position.id.saturating_sub(reach)));

@@ -33,6 +33,7 @@ use chat_core::{
     api::Api,
     caller::Authenticator,
     clock::Clock,
+    essential,
     feed::FeedProgress,
     http::{capacity::Capacity, client_address::Locator},
     limits::{Allowance, Gate, Limit},
@@ -82,8 +83,9 @@ impl App {
         let gauges = Gauges::new(pools, progress.clone());
         let (said, ephemeral) = mpsc::channel(intake::EPHEMERAL);
         let following = intake::follow(feed, listen, progress.clone(), ring_limits, to_hub, said);
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
-        tokio::spawn(hub.run(intake, ephemeral, shutdown.clone(), settings.drain()));
+        essential::spawn("feed", &shutdown, following);
+        let hub = hub.run(intake, ephemeral, shutdown.clone(), settings.drain());
+        essential::spawn_to_the_end("hub", &shutdown, hub);
 
         let file = settings.auth.public_key_file.clone();
         let renewing = renewal::follow(vec![file.clone()], {
@@ -93,7 +95,7 @@ impl App {
                 Ok::<_, KeyError>(())
             }
         });
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewing));
+        essential::spawn("keys", &shutdown, renewing);
 
         let replays = Semaphore::new(settings.stream.replay_concurrency);
         let snapshots = Snapshots::start(&pool, &clock, &shutdown);
@@ -115,8 +117,8 @@ impl App {
             settings,
             gauges,
         });
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_up()));
-        tokio::spawn(shutdown.run_until_cancelled_owned(ticket::purge(state.clone())));
+        essential::spawn("metrics", &shutdown, keep_up());
+        essential::spawn("tickets", &shutdown, ticket::purge(state.clone()));
         Ok(Self { state })
     }
 

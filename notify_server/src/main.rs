@@ -7,6 +7,7 @@ use std::{
 
 use chat_core::{
     clock::Clock,
+    essential,
     http::listen::{Listeners, raise_file_limit, shutdown_on_signal},
     telemetry,
 };
@@ -56,5 +57,5 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     listeners.serve(app.router(), app.admin(), shutdown).await?;
     tracing::info!("ended");
     traces.end().await;
-    Ok(())
+    Ok(essential::verdict()?)
 }

@@ -5,8 +5,7 @@
 
 use std::{mem, sync::Arc};
 
-use chat_core::clock::Clock;
-use sqlx::PgPool;
+use chat_core::{clock::Clock, database::Pool, essential};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +38,12 @@ struct Wanted {
 impl Snapshots {
     /// Takes snapshots from `pool` until `shutdown`.
     #[must_use]
-    pub fn start(pool: &PgPool, clock: &Clock, shutdown: &CancellationToken) -> Self {
+    pub fn start(pool: &Pool, clock: &Clock, shutdown: &CancellationToken) -> Self {
         let (want, wanted) = mpsc::channel(WAITING);
         let wanted = Arc::new(Mutex::new(wanted));
         for _ in 0..STATEMENTS {
             let taking = take_on(Arc::clone(&wanted), pool.clone(), clock.clone());
-            tokio::spawn(shutdown.clone().run_until_cancelled_owned(taking));
+            essential::spawn("snapshots", shutdown, taking);
         }
         Self(want)
     }
@@ -61,7 +60,7 @@ impl Snapshots {
     }
 }
 
-async fn take_on(wanted: Arc<Mutex<mpsc::Receiver<Wanted>>>, pool: PgPool, clock: Clock) {
+async fn take_on(wanted: Arc<Mutex<mpsc::Receiver<Wanted>>>, pool: Pool, clock: Clock) {
     let mut together = Vec::new();
     loop {
         wanted.lock().await.recv_many(&mut together, TOGETHER).await;
@@ -76,7 +75,7 @@ async fn take_on(wanted: Arc<Mutex<mpsc::Receiver<Wanted>>>, pool: PgPool, clock
     }
 }
 
-async fn answer(together: Vec<Wanted>, pool: &PgPool, clock: &Clock) {
+async fn answer(together: Vec<Wanted>, pool: &Pool, clock: &Clock) {
     let asked: Vec<_> = together.iter().map(|wanted| (wanted.subscriber, wanted.cursor)).collect();
     let snapshots = take_together(pool, &asked, clock).await.unwrap_or_else(|error| {
         tracing::warn!(%error, waiting = together.len(), "snapshots could not be taken");
@@ -91,7 +90,7 @@ async fn answer(together: Vec<Wanted>, pool: &PgPool, clock: &Clock) {
 
 /// While thousands connect, a new connection to the database can take longer than the pool waits for it.
 async fn take_together(
-    pool: &PgPool,
+    pool: &Pool,
     asked: &[(Subscriber, Option<i64>)],
     clock: &Clock,
 ) -> sqlx::Result<Vec<Snapshot>> {

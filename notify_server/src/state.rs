@@ -4,9 +4,9 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use chat_core::{
-    caller::Authenticator, clock::Clock, http::capacity::Capacity, limits::Gate, readiness::Health,
+    caller::Authenticator, clock::Clock, database::Pool, http::capacity::Capacity, limits::Gate,
+    readiness::Health,
 };
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 use crate::{config::Settings, hub::HubHandle, metrics::Gauges, snapshots::Snapshots};
@@ -18,7 +18,7 @@ pub struct AppState(Arc<Shared>);
 /// What is shared.
 pub struct Shared {
     /// PostgreSQL.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The time.
     pub clock: Clock,
     /// Verifies tokens.

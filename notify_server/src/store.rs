@@ -2,11 +2,11 @@
 
 use chat_core::{
     caller::Caller,
+    database::Pool,
     event::{Epoch, Position},
     ids::{ChatId, SessionId, UserId, WorkspaceId},
 };
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 use crate::{
     departures::Departure,
@@ -35,7 +35,7 @@ pub struct Snapshot {
 /// statement, because that has a single snapshot (PostgreSQL manual, section 13.2.1), and thousands may ask for
 /// theirs at once.
 pub async fn snapshots(
-    pool: &PgPool,
+    pool: &Pool,
     wanted: &[(Subscriber, Option<i64>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Snapshot>> {
@@ -96,7 +96,7 @@ pub async fn snapshots(
 }
 
 /// Where a person came and went in `(after, until]`, latest first.
-pub async fn own_changes(pool: &PgPool, user: UserId, after: i64, until: i64) -> sqlx::Result<Vec<Change>> {
+pub async fn own_changes(pool: &Pool, user: UserId, after: i64, until: i64) -> sqlx::Result<Vec<Change>> {
     let rows = sqlx::query!(
         r#"
         select kind, data ->> 'type' as "fact!", chat_id as "chat_id: ChatId",
@@ -127,7 +127,7 @@ pub async fn own_changes(pool: &PgPool, user: UserId, after: i64, until: i64) ->
 }
 
 /// Who left a chat after the event `after`, in order, and the log's end.
-pub async fn departures(pool: &PgPool, after: i64) -> sqlx::Result<(Vec<Departure>, i64)> {
+pub async fn departures(pool: &Pool, after: i64) -> sqlx::Result<(Vec<Departure>, i64)> {
     let rows = sqlx::query!(
         r#"
         select coalesce(l.id, 0) as "end!", e.id as "id?", e.chat_id as "chat_id?: ChatId",
@@ -152,7 +152,7 @@ pub async fn departures(pool: &PgPool, after: i64) -> sqlx::Result<(Vec<Departur
 
 /// Keeps the hash of a ticket of the caller's.
 pub async fn put_ticket(
-    pool: &PgPool,
+    pool: &Pool,
     hash: &[u8],
     caller: &Caller,
     expires_at: DateTime<Utc>,
@@ -186,7 +186,7 @@ pub struct Ticket {
 }
 
 /// Takes a ticket: it is gone then, for whoever comes second.
-pub async fn take_ticket(pool: &PgPool, hash: &[u8], now: DateTime<Utc>) -> sqlx::Result<Option<Ticket>> {
+pub async fn take_ticket(pool: &Pool, hash: &[u8], now: DateTime<Utc>) -> sqlx::Result<Option<Ticket>> {
     sqlx::query_as!(
         Ticket,
         r#"
@@ -202,12 +202,12 @@ pub async fn take_ticket(pool: &PgPool, hash: &[u8], now: DateTime<Utc>) -> sqlx
 }
 
 /// Removes the tickets that nobody used in time; answers how many.
-pub async fn purge_tickets(pool: &PgPool, now: DateTime<Utc>) -> sqlx::Result<u64> {
+pub async fn purge_tickets(pool: &Pool, now: DateTime<Utc>) -> sqlx::Result<u64> {
     let purged = sqlx::query!("delete from stream_tickets where expires_at <= $1", now).execute(pool).await?;
     Ok(purged.rows_affected())
 }
 
 /// Whether the tables are there.
-pub async fn schema_is_there(pool: &PgPool) -> sqlx::Result<bool> {
+pub async fn schema_is_there(pool: &Pool) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select to_regclass('stream_epoch') is not null as "there!""#).fetch_one(pool).await
 }

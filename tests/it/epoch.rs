@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Command, str::FromStr, time::Duration};
 
-use chat_core::feed::{Batch, EventFeed, Gap};
+use chat_core::{
+    database::Pool,
+    feed::{Batch, EventFeed, Gap},
+};
 use fechatter_tests::{Actor, Received, Room, Site, Stream, cluster, program::Program};
 use local_postgres::{LocalPostgres, Options};
 use serde_json::json;
@@ -188,7 +191,8 @@ async fn where_the_epoch_cannot_be_written_the_feed_waits_for_another() {
     rename(5).await;
     let options = PgConnectOptions::from_str(&url).expect("options");
     let reading = options.clone().options([("default_transaction_read_only", "on")]);
-    let mut feed = EventFeed::start(PgPool::connect_with(reading).await.expect("a connection"), options);
+    let reading = PgPool::connect_with(reading).await.expect("a connection");
+    let mut feed = EventFeed::start(Pool::new(reading, Duration::from_secs(30)), options);
     let Batch::Gap { reason: Gap::Start, position: before } = feed.next().await else { panic!("a start") };
 
     let mut tx = pool.begin().await.expect("a transaction");

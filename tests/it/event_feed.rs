@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
-use chat_core::feed::{Batch, EventFeed, Gap};
-use fechatter_tests::cluster;
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+use chat_core::{
+    database::Pool,
+    feed::{Batch, EventFeed, Gap},
 };
+use fechatter_tests::cluster;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ const WRITERS: i64 = 16;
 const EACH: i64 = 60;
 
 /// A database with one person and one chat a writer, so that nothing but the log orders the writers.
-async fn database() -> (PgPool, PgConnectOptions) {
+async fn database() -> (Pool, PgConnectOptions) {
     let url = cluster::fresh_database().await;
     let pool = PgPoolOptions::new().max_connections(20).connect(&url).await.expect("a connection");
     sqlx::raw_sql(
@@ -36,11 +36,11 @@ async fn database() -> (PgPool, PgConnectOptions) {
     .execute(&pool)
     .await
     .expect("chats");
-    (pool, PgConnectOptions::from_str(&url).expect("options"))
+    (Pool::new(pool, Duration::from_secs(30)), PgConnectOptions::from_str(&url).expect("options"))
 }
 
 /// Starts the feed, lets the writers write, and answers how many of the messages it missed.
-async fn missed(pool: &PgPool, listen: PgConnectOptions) -> usize {
+async fn missed(pool: &Pool, listen: PgConnectOptions) -> usize {
     let mut feed = EventFeed::start(pool.clone(), listen);
     assert!(matches!(feed.next().await, Batch::Gap { reason: Gap::Start, .. }));
     let writers: Vec<_> = (1..=WRITERS).map(|writer| tokio::spawn(write(pool.clone(), writer))).collect();
@@ -69,7 +69,7 @@ async fn missed(pool: &PgPool, listen: PgConnectOptions) -> usize {
     written.difference(&seen.into_iter().map(|id| id.0).collect()).count()
 }
 
-async fn write(pool: PgPool, writer: i64) -> Vec<Uuid> {
+async fn write(pool: Pool, writer: i64) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for seq in 1..=EACH {
         let id = Uuid::now_v7();

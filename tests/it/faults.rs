@@ -6,7 +6,12 @@ mod teeth;
 
 use std::{sync::Arc, time::Duration};
 
-use chat_core::store::{Snapshot, begin_write};
+use chat_core::{
+    clock::Clock,
+    database::Pool,
+    store::{Snapshot, begin_write},
+};
+use fechatter_server::{config::Settings, housekeeping};
 use fechatter_tests::{Actor, Site, actor::id_of, cluster};
 use futures::poll;
 use local_postgres::{LocalPostgres, Options};
@@ -159,18 +164,24 @@ async fn two_of_each_server_agree() {
 async fn a_request_that_is_given_up_leaves_no_transaction_behind() {
     let url = cluster::fresh_database().await;
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a connection");
-    for polls in 1..20 {
+    let pool = Pool::new(pool, Duration::from_secs(30));
+    let (settings, now) = (Settings::read(None).expect("defaults"), Clock::system().now());
+    for polls in 1..30 {
         let mut reading = Box::pin(Snapshot::begin(&pool));
         let mut writing = Box::pin(begin_write(&pool, None));
+        let mut keeping = Box::pin(housekeeping::run_now(&pool, &settings, now));
         for _ in 0..polls {
-            let begun =
-                if polls % 2 == 0 { poll!(&mut reading).is_ready() } else { poll!(&mut writing).is_ready() };
+            let begun = match polls % 3 {
+                0 => poll!(&mut reading).is_ready(),
+                1 => poll!(&mut writing).is_ready(),
+                _ => poll!(&mut keeping).is_ready(),
+            };
             if begun {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        drop((reading, writing));
+        drop((reading, writing, keeping));
         let transaction = async || -> String {
             let id = sqlx::query_scalar("select pg_current_xact_id()::text").fetch_one(&pool).await;
             id.expect("an id")

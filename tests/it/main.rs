@@ -53,6 +53,7 @@ mod search_text;
 mod sending;
 mod settings;
 mod sign_in;
+mod silence;
 mod spec;
 mod stream;
 mod stream_forms;

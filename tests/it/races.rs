@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chat_core::ids::UserId;
+use chat_core::{database::Pool, ids::UserId};
 use fechatter_server::accounts;
 use fechatter_tests::{Actor, Answer, Site, actor::id_of};
 use futures::future::join_all;
@@ -119,6 +119,7 @@ async fn who_is_added_and_removed_at_once_is_in_or_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_session_outlives_a_suspension() {
     let site = Site::start().await;
+    let pool = Pool::new(site.pool.clone(), Duration::from_secs(30));
     let bob = site.sign_up("bob").await;
     let user: UserId = bob.id.parse().expect("an id");
     let body = json!({ "email": "bob@example.com", "password": PASSWORD });
@@ -127,7 +128,7 @@ async fn no_session_outlives_a_suspension() {
         let now = site.clock.now();
         let (answer, suspended) = tokio::join!(
             anonymous.post("/api/auth/signin", body.clone()),
-            accounts::store::suspend(&site.pool, user, now),
+            accounts::store::suspend(&pool, user, now),
         );
         suspended.expect("a suspension");
         let in_force: i64 = sqlx::query_scalar("select count(*) from sessions where revoked_at is null")
@@ -145,7 +146,7 @@ async fn no_session_outlives_a_suspension() {
             }
             _ => drop(answer.refuses(401, "sign_in_refused")),
         }
-        accounts::store::restore(&site.pool, user, site.clock.now()).await.expect("a restoration");
+        accounts::store::restore(&pool, user, site.clock.now()).await.expect("a restoration");
     }
 }
 

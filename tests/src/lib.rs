@@ -26,6 +26,7 @@ pub mod s3;
 pub mod site;
 pub mod stream;
 pub mod tls_postgres;
+pub mod wire;
 pub mod witness;
 pub mod workload;
 

@@ -1,10 +1,11 @@
 //! Statements that read the event log.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, types::Json};
+use sqlx::types::Json;
 
 use super::{cursor::Cursor, row::Row};
 use crate::{
+    database::Pool,
     event::{Epoch, Event, EventKind, Position},
     ids::{ChatId, MessageId, UserId, WorkspaceId},
     message::{FileFacts, MessageKind, Quote, Reaction, SystemNote},
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// The end of the log.
-pub(super) async fn end(pool: &PgPool) -> sqlx::Result<Cursor> {
+pub(super) async fn end(pool: &Pool) -> sqlx::Result<Cursor> {
     let row = sqlx::query!(
         r#"
         select s.epoch, coalesce(e.id, s.dropped_through) as "id!", e.at as "at?"
@@ -28,7 +29,7 @@ pub(super) async fn end(pool: &PgPool) -> sqlx::Result<Cursor> {
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub async fn read_end(pool: &PgPool) -> sqlx::Result<Position> {
+pub async fn read_end(pool: &Pool) -> sqlx::Result<Position> {
     end(pool).await.map(|cursor| cursor.position)
 }
 
@@ -38,7 +39,7 @@ pub async fn read_end(pool: &PgPool) -> sqlx::Result<Position> {
 ///
 /// # Errors
 /// What PostgreSQL says; on a standby that nothing can be written.
-pub async fn rotate_epoch(pool: &PgPool, known: &Epoch) -> sqlx::Result<Epoch> {
+pub async fn rotate_epoch(pool: &Pool, known: &Epoch) -> sqlx::Result<Epoch> {
     sqlx::query!("select rotate_epoch($1)", known.0).execute(pool).await?;
     end(pool).await.map(|cursor| cursor.position.epoch)
 }
@@ -50,7 +51,7 @@ pub async fn rotate_epoch(pool: &PgPool, known: &Epoch) -> sqlx::Result<Epoch> {
 ///
 /// # Errors
 /// What PostgreSQL says.
-pub async fn ends_at(pool: &PgPool, position: &Position) -> sqlx::Result<bool> {
+pub async fn ends_at(pool: &Pool, position: &Position) -> sqlx::Result<bool> {
     let row = sqlx::query!("select s.epoch, q.last_value as last from stream_epoch s, events_id_seq q")
         .fetch_one(pool)
         .await?;
@@ -69,7 +70,7 @@ pub struct LogState {
 }
 
 /// The first `limit` events after `cursor`, joined with what they name, and the log's state at that moment.
-pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
+pub async fn read_after(pool: &Pool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -121,7 +122,7 @@ pub async fn read_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<
 }
 
 /// [`read_after`], without what the events name.
-pub async fn read_bare_after(pool: &PgPool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
+pub async fn read_bare_after(pool: &Pool, cursor: i64, limit: i64) -> sqlx::Result<(LogState, Vec<Event>)> {
     let rows = sqlx::query!(
         r#"
         select s.epoch, s.dropped_through, (select at from events where id = $1) as cursor_at,

@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use metrics::{Counter, Gauge};
-use sqlx::PgPool;
 
 use super::metrics::{counter, gauge};
+use crate::database::Pool;
 
 /// What a pool shows of itself.
 pub struct PoolGauges {
-    pool: PgPool,
+    pool: Pool,
     used: Gauge,
     idle: Gauge,
     most: Gauge,
@@ -18,7 +18,7 @@ pub struct PoolGauges {
 impl PoolGauges {
     /// Those of a pool, by the name that PostgreSQL knows it by (`application_name`).
     #[must_use]
-    pub fn new(name: &'static str, pool: &PgPool) -> Self {
+    pub fn new(name: &'static str, pool: &Pool) -> Self {
         LazyLock::force(&FAILURES);
         LazyLock::force(&BEGINNING);
         let of = |state| {
@@ -30,10 +30,10 @@ impl PoolGauges {
 
     /// Shows the present.
     pub fn observe(&self) {
-        let (all, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
+        let (all, idle, most) = self.pool.counts();
         self.used.set(all.saturating_sub(idle));
         self.idle.set(idle);
-        self.most.set(self.pool.options().get_max_connections());
+        self.most.set(most);
     }
 }
 

@@ -2,19 +2,18 @@
 
 use std::collections::HashMap;
 
-use chat_core::{ids::FileId, store::begin_write};
+use chat_core::{database::Pool, ids::FileId, store::begin_write};
 use fechatter_server::vault::{StoredFile, WrappedKey};
-use sqlx::PgPool;
 
 /// How many files each key of the ring wraps.
-pub(super) async fn files_by_key(pool: &PgPool) -> sqlx::Result<HashMap<String, i64>> {
+pub(super) async fn files_by_key(pool: &Pool) -> sqlx::Result<HashMap<String, i64>> {
     let counts = sqlx::query!(r#"select key_id, count(*) as "files!" from files group by key_id"#);
     Ok(counts.fetch_all(pool).await?.into_iter().map(|row| (row.key_id, row.files)).collect())
 }
 
 /// Up to 500 files, by their ids from `after` on, that another key than this wraps.
 pub(super) async fn wrapped_by_others(
-    pool: &PgPool,
+    pool: &Pool,
     key_id: &str,
     after: Option<FileId>,
 ) -> sqlx::Result<Vec<StoredFile>> {
@@ -44,7 +43,7 @@ pub(super) async fn wrapped_by_others(
 }
 
 /// Writes down the keys of files that were wrapped anew, but where somebody else did so meanwhile; answers how many.
-pub(super) async fn set_keys(pool: &PgPool, renewed: &[(StoredFile, WrappedKey)]) -> sqlx::Result<u64> {
+pub(super) async fn set_keys(pool: &Pool, renewed: &[(StoredFile, WrappedKey)]) -> sqlx::Result<u64> {
     let of = |what: fn(&(StoredFile, WrappedKey)) -> Vec<u8>| renewed.iter().map(what).collect::<Vec<_>>();
     let ids: Vec<_> = renewed.iter().map(|(stored, _)| stored.id.0).collect();
     let key_ids: Vec<_> = renewed.iter().map(|(_, key)| key.key_id.clone()).collect();

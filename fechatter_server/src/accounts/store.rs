@@ -3,13 +3,14 @@
 use chat_core::{
     caller::Caller,
     chat::Role,
+    database::Pool,
     ids::{SessionId, UserId, WorkspaceId},
     store::begin_write,
     user::UserStatus,
 };
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::types::{AccountDraft, AccountLine};
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// All accounts, oldest first.
-pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<AccountLine>> {
+pub async fn list(pool: &Pool) -> sqlx::Result<Vec<AccountLine>> {
     sqlx::query_as!(
         AccountLine,
         r#"
@@ -39,7 +40,7 @@ pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<AccountLine>> {
 }
 
 /// The account that an id, an e-mail address or a username names.
-pub async fn find(pool: &PgPool, who: &str) -> sqlx::Result<Option<UserId>> {
+pub async fn find(pool: &Pool, who: &str) -> sqlx::Result<Option<UserId>> {
     sqlx::query_scalar!(
         r#"
         select id as "id: UserId" from users
@@ -57,7 +58,7 @@ pub async fn find(pool: &PgPool, who: &str) -> sqlx::Result<Option<UserId>> {
 /// # Errors
 /// What is wrong with the draft, or that its address or handle is taken.
 pub async fn open(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &AuthSettings,
     draft: AccountDraft,
     now: DateTime<Utc>,
@@ -75,7 +76,7 @@ pub async fn open(
 /// # Errors
 /// What is wrong with the password, or nobody of that id.
 pub async fn reset_password(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &AuthSettings,
     user: UserId,
     password: SecretString,
@@ -105,7 +106,7 @@ pub async fn reset_password(
 }
 
 /// Ends all sessions of a person and lets them open no other; again, when it was done already.
-pub async fn suspend(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn suspend(pool: &Pool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
     let mut tx = begin_write(pool, None).await?;
     set_status(&mut tx, user, UserStatus::Suspended, now).await?;
     end_sessions(&mut tx, user, now).await?;
@@ -114,7 +115,7 @@ pub async fn suspend(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<
 }
 
 /// Lets a suspended person sign in again.
-pub async fn restore(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn restore(pool: &Pool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
     let mut tx = begin_write(pool, None).await?;
     set_status(&mut tx, user, UserStatus::Active, now).await?;
     tx.commit().await?;
@@ -161,7 +162,7 @@ async fn end_sessions(
 ///
 /// # Errors
 /// A conflict for the last owner of a workspace with other people.
-pub async fn delete(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn delete(pool: &Pool, user: UserId, now: DateTime<Utc>) -> Result<(), Error> {
     let mut tx = begin_write(pool, None).await?;
     erase(&mut tx, user, now).await?;
     tx.commit().await?;
@@ -171,7 +172,7 @@ pub async fn delete(pool: &PgPool, user: UserId, now: DateTime<Utc>) -> Result<(
 /// Deletes the caller's account, whose password has been compared with `password_hash`; answers which sessions
 /// ended with it.
 pub(crate) async fn delete_own(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     password_hash: &str,
     now: DateTime<Utc>,

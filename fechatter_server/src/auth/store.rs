@@ -2,13 +2,14 @@
 
 use chat_core::{
     caller::Caller,
+    database::Pool,
     ids::{SessionId, UserId},
     store::begin_write,
     user::UserStatus,
 };
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{
     rotation::{Chain, RefreshToken, Step},
@@ -22,7 +23,7 @@ use crate::{
 
 /// Opens an account with its first session, and joins the workspace of its invite; all or nothing.
 pub(super) async fn open_account(
-    pool: &PgPool,
+    pool: &Pool,
     draft: &NewAccount,
     password_hash: &str,
     session: &NewSession,
@@ -73,7 +74,7 @@ pub(crate) async fn insert_account(
 }
 
 /// The person with this address who may sign in, and the hash of their password.
-pub(super) async fn password_hash_of(pool: &PgPool, email: &str) -> sqlx::Result<Option<(UserId, String)>> {
+pub(super) async fn password_hash_of(pool: &Pool, email: &str) -> sqlx::Result<Option<(UserId, String)>> {
     let row = sqlx::query!(
         r#"
         select id as "id: UserId", password_hash as "password_hash!" from users
@@ -87,7 +88,7 @@ pub(super) async fn password_hash_of(pool: &PgPool, email: &str) -> sqlx::Result
 }
 
 /// Whether a session of the account with this address was opened from this network.
-pub(super) async fn knows(pool: &PgPool, email: &str, network: IpNet) -> sqlx::Result<bool> {
+pub(super) async fn knows(pool: &Pool, email: &str, network: IpNet) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (
@@ -113,7 +114,7 @@ pub(super) struct Proven {
 
 /// Opens a session.
 pub(super) async fn open_session(
-    pool: &PgPool,
+    pool: &Pool,
     proven: &Proven,
     session: &NewSession,
 ) -> Result<Account, Error> {
@@ -198,7 +199,7 @@ async fn end_superfluous_sessions(
 
 /// Trades a refresh token for the next one. A token that was traded before ends its session.
 pub(super) async fn refresh(
-    pool: &PgPool,
+    pool: &Pool,
     presented: &RefreshToken,
     settings: &AuthSettings,
     now: DateTime<Utc>,
@@ -224,7 +225,7 @@ pub(super) async fn refresh(
     next.map(|next| (id, account, next))
 }
 
-async fn is_known(pool: &PgPool, presented: &RefreshToken) -> sqlx::Result<bool> {
+async fn is_known(pool: &Pool, presented: &RefreshToken) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from sessions where family_hash = $1) as "known!""#,
         &presented.family.hash(),
@@ -323,7 +324,7 @@ pub(super) async fn sessions(
 
 /// Ends one of the caller's sessions; again, when it has ended already.
 pub(super) async fn end_session(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     session: SessionId,
     now: DateTime<Utc>,
@@ -355,7 +356,7 @@ async fn revoke(
 
 /// Ends all sessions of the caller but the one that asks; answers which.
 pub(super) async fn end_other_sessions(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {

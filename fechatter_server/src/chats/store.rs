@@ -2,6 +2,7 @@
 
 use chat_core::{
     chat::ChatType,
+    database::Pool,
     http::answer::Ensured,
     ids::{ChatId, UserId, WorkspaceId},
     message::SystemNote,
@@ -9,7 +10,7 @@ use chat_core::{
     store::begin_write,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{
     types::{ChatView, CreateChat, UpdateChat},
@@ -33,7 +34,7 @@ async fn visible(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId
 
 /// Makes a chat with its first people, or finds the `Single` one of the pair.
 pub(super) async fn create(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<access::CreateChat>,
     once: &Once<CreateChat>,
     now: DateTime<Utc>,
@@ -150,7 +151,7 @@ async fn count_people(
 
 /// Renames and describes; what changes nothing writes nothing.
 pub(super) async fn update(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<access::UpdateChat>,
     change: &UpdateChat,
 ) -> Result<ChatView, Error> {
@@ -190,7 +191,7 @@ pub(super) async fn update(
 
 /// Archives or takes it back; doing it twice is doing it once.
 pub(super) async fn set_archived(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<access::UpdateChat>,
     archived: bool,
 ) -> Result<ChatView, Error> {
@@ -213,7 +214,7 @@ pub(super) async fn set_archived(
 }
 
 /// Takes a chat out of the caller's list until its next message.
-pub(super) async fn hide(pool: &PgPool, permit: &ChatPermit<HideChat>) -> Result<ChatView, Error> {
+pub(super) async fn hide(pool: &Pool, permit: &ChatPermit<HideChat>) -> Result<ChatView, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
     sqlx::query!(
@@ -245,7 +246,7 @@ async fn show(connection: &mut PgConnection, chat_id: ChatId, user_id: UserId) -
 }
 
 /// Deletes: nobody sees it from now on.
-pub(super) async fn delete(pool: &PgPool, permit: &ChatPermit<DeleteChat>) -> Result<(), Error> {
+pub(super) async fn delete(pool: &Pool, permit: &ChatPermit<DeleteChat>) -> Result<(), Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
     sqlx::query!(

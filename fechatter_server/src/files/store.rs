@@ -1,13 +1,14 @@
 //! Statements about files.
 
 use chat_core::{
+    database::Pool,
     http::page::cut,
     ids::{ChatId, FileId, MessageId, UserId},
     message::FileFacts,
     store::begin_write,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -55,18 +56,18 @@ macro_rules! readable {
 }
 
 /// The file of the proof.
-pub(super) async fn file(pool: &PgPool, permit: &FilePermit) -> sqlx::Result<Option<Readable>> {
+pub(super) async fn file(pool: &Pool, permit: &FilePermit) -> sqlx::Result<Option<Readable>> {
     readable!(pool, "f.id = $1", permit.file_id().0)
 }
 
 /// The small picture of the file of the proof.
-pub(super) async fn thumbnail(pool: &PgPool, permit: &FilePermit) -> sqlx::Result<Option<Readable>> {
+pub(super) async fn thumbnail(pool: &Pool, permit: &FilePermit) -> sqlx::Result<Option<Readable>> {
     readable!(pool, "f.thumbnail_of = $1", permit.file_id().0)
 }
 
 /// Bytes that are left for the person of the proof, in their workspace.
 pub(super) async fn room(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<UploadFiles>,
     limits: &FileLimits,
 ) -> sqlx::Result<u64> {
@@ -93,7 +94,7 @@ pub(super) struct Arrived {
 
 /// Writes down a file of the person of the proof, if there is room for it.
 pub(super) async fn add(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<UploadFiles>,
     limits: &FileLimits,
     arrived: &Arrived,

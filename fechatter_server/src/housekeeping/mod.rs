@@ -4,9 +4,9 @@ mod store;
 
 use std::{ops::AddAssign, time::Duration};
 
+use chat_core::database::Pool;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 
 use crate::{config::Settings, files::collector, idempotency, state::AppState};
 
@@ -89,7 +89,7 @@ async fn collect_files(state: &AppState, sweep: bool) {
 ///
 /// # Errors
 /// What PostgreSQL says; what was done by then stays done.
-pub async fn run_now(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+pub async fn run_now(pool: &Pool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
     let mut all = once(pool, settings, now).await?;
     loop {
         let round = purge(pool, settings, now).await?;
@@ -101,13 +101,27 @@ pub async fn run_now(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> 
 }
 
 /// Makes room in the event log, and removes what has expired.
-async fn once(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
-    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
+async fn once(pool: &Pool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
     let retention = TimeDelta::hours(i64::from(settings.events.retention_hours));
+    let mut purged = pool.in_time(tend_log(pool, retention)).await?;
+    purged += pool.in_time(delete_expired(pool, now)).await?;
+    Ok(purged)
+}
+
+/// Makes room in the event log, and drops what is too old: in a transaction of its own, because from the drop to the
+/// commit nobody else gets at the log.
+async fn tend_log(pool: &Pool, retention: TimeDelta) -> sqlx::Result<Purged> {
+    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
     store::make_room_for_events(&mut tx).await?;
     let dropped = store::drop_events(&mut tx, retention).await?;
+    tx.commit().await?;
+    Ok(Purged { event_partitions: u64::try_from(dropped).unwrap_or_default(), ..Purged::default() })
+}
+
+/// Deletes the rows that have expired.
+async fn delete_expired(pool: &Pool, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+    let Some(mut tx) = store::begin_alone(pool).await? else { return Ok(Purged::default()) };
     let purged = Purged {
-        event_partitions: u64::try_from(dropped).unwrap_or_default(),
         sessions: store::delete_expired_sessions(&mut tx, now).await?,
         invites: store::delete_expired_invites(&mut tx, now).await?,
         idempotency_keys: idempotency::store::purge(&mut tx, now).await?,
@@ -118,17 +132,17 @@ async fn once(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::R
 }
 
 /// Purges chats and workspaces that were deleted long ago, batch by batch.
-async fn purge(pool: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
+async fn purge(pool: &Pool, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<Purged> {
     let deleted_before = now - TimeDelta::days(settings.chats.purge_after_days.into());
     let mut all = Purged::default();
     for _ in 0..BATCHES {
-        let mut batch =
-            Purged { messages: store::purge_messages(pool, deleted_before).await?, ..Purged::default() };
+        let messages = pool.in_time(store::purge_messages(pool, deleted_before)).await?;
+        let mut batch = Purged { messages, ..Purged::default() };
         if batch == Purged::default() {
-            batch.chat_rows = store::purge_chat(pool, deleted_before).await?;
+            batch.chat_rows = pool.in_time(store::purge_chat(pool, deleted_before)).await?;
         }
         if batch == Purged::default() {
-            batch.workspace_rows = store::purge_workspace(pool, deleted_before).await?;
+            batch.workspace_rows = pool.in_time(store::purge_workspace(pool, deleted_before)).await?;
         }
         if batch == Purged::default() {
             break;

@@ -1,13 +1,16 @@
 //! Statements of the housekeeping.
 
-use chat_core::store::begin_write;
+use chat_core::{
+    database::{Pool, Transaction},
+    store::{begin_unordered, begin_write},
+};
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction, postgres::types::PgInterval};
+use sqlx::{PgConnection, postgres::types::PgInterval};
 
 /// Starts a transaction, unless another instance is at it. Dropping a partition needs the whole table for
 /// a moment: it gives up soon, so that nobody waits behind it.
-pub(super) async fn begin_alone(pool: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
-    let mut tx = pool.begin().await?;
+pub(super) async fn begin_alone(pool: &Pool) -> sqlx::Result<Option<Transaction>> {
+    let mut tx = begin_unordered(pool).await?;
     let alone = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtext('fechatter housekeeping')) as "alone!""#
     )
@@ -56,7 +59,7 @@ pub(super) async fn delete_expired_invites(
 
 /// Deletes up to 1,000 messages of one chat that was deleted before then, newest first, so that a reply goes
 /// before what it replies to. It makes no events and takes no ordering lock: nobody writes to a deleted chat.
-pub(super) async fn purge_messages(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
+pub(super) async fn purge_messages(pool: &Pool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
     let Some(mut tx) = begin_alone(pool).await? else { return Ok(0) };
     sqlx::query!("select set_config('fechatter.purging', 'on', true)").fetch_one(&mut *tx).await?;
     let deleted = sqlx::query!(
@@ -81,7 +84,7 @@ pub(super) async fn purge_messages(pool: &PgPool, deleted_before: DateTime<Utc>)
 
 /// Deletes up to 1,000 members of one chat without messages that was deleted before then, or else the chat.
 /// Under the ordering lock, for people who leave the workspace at the same time.
-pub(super) async fn purge_chat(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
+pub(super) async fn purge_chat(pool: &Pool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
     let mut tx = begin_write(pool, None).await?;
     sqlx::query!("select set_config('fechatter.purging', 'on', true)").fetch_one(&mut *tx).await?;
     let chat = sqlx::query_scalar!(
@@ -110,7 +113,7 @@ pub(super) async fn purge_chat(pool: &PgPool, deleted_before: DateTime<Utc>) -> 
 
 /// Deletes up to 1,000 members of one workspace without chats that was deleted before then, or else the workspace with
 /// its invites.
-pub(super) async fn purge_workspace(pool: &PgPool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
+pub(super) async fn purge_workspace(pool: &Pool, deleted_before: DateTime<Utc>) -> sqlx::Result<u64> {
     let mut tx = begin_write(pool, None).await?;
     sqlx::query!("select set_config('fechatter.purging', 'on', true)").fetch_one(&mut *tx).await?;
     let workspace = sqlx::query_scalar!(

@@ -9,15 +9,17 @@ use std::{
 };
 
 use chat_core::{
+    database::Pool,
+    essential,
     event::{Event, Position},
     feed::{ends_at, read_bare_after},
     store::position,
 };
-use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(crate) use self::changes::REMEMBERED;
@@ -36,10 +38,11 @@ pub(crate) struct LogTail {
 
 impl LogTail {
     /// A tail that knows nothing yet. Its task ends with the last clone.
-    pub(crate) fn start(pool: PgPool) -> Self {
+    pub(crate) fn start(pool: Pool, shutdown: &CancellationToken) -> Self {
         let changes = Arc::<RwLock<Changes>>::default();
         let (asking, asked) = mpsc::unbounded_channel();
-        tokio::spawn(Looks { pool, changes: Arc::clone(&changes) }.run(asked));
+        let looks = Looks { pool, changes: Arc::clone(&changes) };
+        essential::spawn_to_the_end("log tail", shutdown, looks.run(asked));
         Self { changes, asking }
     }
 
@@ -66,7 +69,7 @@ impl LogTail {
 
 /// The task that looks at the log when somebody asks.
 struct Looks {
-    pool: PgPool,
+    pool: Pool,
     changes: Arc<RwLock<Changes>>,
 }
 
@@ -112,7 +115,7 @@ impl Looks {
     }
 
     async fn restart(&self) -> sqlx::Result<()> {
-        let position = position(&mut *self.pool.acquire().await?).await?;
+        let position = position(&self.pool).await?;
         write(&self.changes).restart(position, Instant::now());
         Ok(())
     }

@@ -2,13 +2,14 @@
 
 use chat_core::{
     chat::{NotifyLevel, Role},
+    database::Pool,
     http::page::cut,
     ids::{ChatId, UserId},
     message::SystemNote,
     permission::{may_grant, outranks},
     store::begin_write,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::{ListMembers, Member, MemberPage};
 use crate::{
@@ -53,7 +54,7 @@ pub(super) async fn list(
 
 /// Adds people of the workspace, all or nobody; answers with them.
 pub(super) async fn add(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<AddToChat>,
     people: &[UserId],
 ) -> Result<Vec<Member>, Error> {
@@ -80,7 +81,7 @@ pub(super) async fn add(
 }
 
 /// The caller joins; joining twice is joining once.
-pub(super) async fn join(pool: &PgPool, permit: &ChatPermit<JoinChat>) -> Result<ChatView, Error> {
+pub(super) async fn join(pool: &Pool, permit: &ChatPermit<JoinChat>) -> Result<ChatView, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?.refuse_archived()?;
     if !insert(&mut tx, permit.chat_id(), &[permit.user_id().0]).await?.is_empty() {
@@ -115,7 +116,7 @@ async fn insert(
 
 /// Chooses what the caller is notified of; the same again makes no event.
 pub(super) async fn change_settings(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     notify_level: NotifyLevel,
 ) -> Result<ChatView, Error> {
@@ -135,7 +136,7 @@ pub(super) async fn change_settings(
 }
 
 /// The caller leaves.
-pub(super) async fn leave(pool: &PgPool, permit: &ChatPermit<LeaveChat>) -> Result<(), Error> {
+pub(super) async fn leave(pool: &Pool, permit: &ChatPermit<LeaveChat>) -> Result<(), Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
     go(&mut tx, permit).await?;
@@ -162,7 +163,7 @@ async fn go<R: ChatRight>(connection: &mut PgConnection, permit: &ChatPermit<R>)
 
 /// Gives somebody another role: of strictly lower ones, or of oneself, and at most the own.
 pub(super) async fn change_role(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<ManageChatMembers>,
     user_id: UserId,
     role: Role,
@@ -191,7 +192,7 @@ pub(super) async fn change_role(
 
 /// Removes somebody of a strictly lower role; who names oneself leaves.
 pub(super) async fn remove(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<ManageChatMembers>,
     user_id: UserId,
 ) -> Result<(), Error> {

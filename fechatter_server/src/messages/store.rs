@@ -1,10 +1,11 @@
 //! Statements that read single messages, and what all statements about whole messages share.
 
 use chat_core::{
+    database::Pool,
     ids::{ChatId, MessageId, UserId},
     message::Message,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::views::store as views;
@@ -105,7 +106,7 @@ pub(super) async fn one(
 
 /// One message of the chat, as the person of the proof sees it.
 pub async fn message(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<ReadChat>,
     id: MessageId,
 ) -> sqlx::Result<Option<Message>> {

@@ -2,13 +2,14 @@
 
 use chat_core::{
     caller::Caller,
+    database::Pool,
     http::page::cut,
     ids::{MessageId, SavedId, UserId},
     message::Message,
     store::begin_write,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::types::{ListSaved, SAVED_MAX, Saved, SavedPage};
@@ -22,11 +23,7 @@ use crate::{
 };
 
 /// Saves a message for the caller, unless it is saved.
-pub(super) async fn save(
-    pool: &PgPool,
-    permit: &ChatPermit<ReadChat>,
-    id: MessageId,
-) -> Result<Saved, Error> {
+pub(super) async fn save(pool: &Pool, permit: &ChatPermit<ReadChat>, id: MessageId) -> Result<Saved, Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
     let deleted = sqlx::query_scalar!(
@@ -90,7 +87,7 @@ async fn one(
 }
 
 /// Takes a message out of the caller's saved ones.
-pub(super) async fn unsave(pool: &PgPool, permit: &ChatPermit<ReadChat>, id: MessageId) -> Result<(), Error> {
+pub(super) async fn unsave(pool: &Pool, permit: &ChatPermit<ReadChat>, id: MessageId) -> Result<(), Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
     let there = sqlx::query_scalar!(

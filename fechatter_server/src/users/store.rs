@@ -2,11 +2,11 @@
 
 use chat_core::{
     caller::Caller,
+    database::Pool,
     ids::{SessionId, UserId},
     store::begin_write,
 };
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 use super::types::{Me, Profile, UpdateMe};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The caller's own profile.
-pub(super) async fn me(pool: &PgPool, caller: Caller) -> Result<Me, Error> {
+pub(super) async fn me(pool: &Pool, caller: Caller) -> Result<Me, Error> {
     let me = sqlx::query_as!(
         Me,
         r#"
@@ -29,7 +29,7 @@ pub(super) async fn me(pool: &PgPool, caller: Caller) -> Result<Me, Error> {
 
 /// Changes the caller's profile.
 pub(super) async fn update_me(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     change: &UpdateMe,
     now: DateTime<Utc>,
@@ -61,7 +61,7 @@ pub(super) async fn update_me(
 }
 
 /// The profile of somebody in one of the caller's workspaces, or the caller's own.
-pub(super) async fn profile(pool: &PgPool, caller: Caller, person: UserId) -> Result<Profile, Error> {
+pub(super) async fn profile(pool: &Pool, caller: Caller, person: UserId) -> Result<Profile, Error> {
     let profile = sqlx::query_as!(
         Profile,
         r#"
@@ -81,7 +81,7 @@ pub(super) async fn profile(pool: &PgPool, caller: Caller, person: UserId) -> Re
 }
 
 /// The caller's address, and the hash of the caller's password.
-pub(super) async fn password_hash(pool: &PgPool, caller: Caller) -> Result<(String, String), Error> {
+pub(super) async fn password_hash(pool: &Pool, caller: Caller) -> Result<(String, String), Error> {
     let row = sqlx::query!(
         r#"select email as "email!", password_hash as "password_hash!" from users where id = $1 and status <> 'Deleted'"#,
         caller.user_id().0,
@@ -92,7 +92,7 @@ pub(super) async fn password_hash(pool: &PgPool, caller: Caller) -> Result<(Stri
 
 /// Puts `next` in the place of `present`, and ends all sessions but the caller's; answers which.
 pub(super) async fn change_password(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     present: &str,
     next: &str,

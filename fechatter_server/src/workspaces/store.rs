@@ -3,12 +3,13 @@
 use chat_core::{
     caller::Caller,
     chat::Role,
+    database::Pool,
     http::answer::Ensured,
     ids::{UserId, WorkspaceId},
     store::begin_write,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::{Workspace, WorkspaceDraft, WorkspaceLine};
 use crate::{
@@ -33,7 +34,7 @@ macro_rules! workspaces {
 }
 
 /// All workspaces, oldest first, for operators; also those that are deleted and not purged yet.
-pub async fn all(pool: &PgPool) -> sqlx::Result<Vec<WorkspaceLine>> {
+pub async fn all(pool: &Pool) -> sqlx::Result<Vec<WorkspaceLine>> {
     sqlx::query_as!(
         WorkspaceLine,
         r#"
@@ -54,7 +55,7 @@ pub async fn all(pool: &PgPool) -> sqlx::Result<Vec<WorkspaceLine>> {
 
 /// Makes a workspace that the caller owns.
 pub(super) async fn create(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     once: &Once<WorkspaceDraft>,
     now: DateTime<Utc>,
@@ -97,7 +98,7 @@ pub(super) async fn list(connection: &mut PgConnection, caller: Caller) -> sqlx:
 }
 
 /// The workspace, as the permit's person sees it.
-pub(super) async fn get(pool: &PgPool, permit: &WorkspacePermit<ReadWorkspace>) -> Result<Workspace, Error> {
+pub(super) async fn get(pool: &Pool, permit: &WorkspacePermit<ReadWorkspace>) -> Result<Workspace, Error> {
     find(&mut *pool.acquire().await?, permit.user_id(), permit.workspace_id()).await
 }
 
@@ -113,7 +114,7 @@ pub(super) async fn find(
 
 /// Renames and describes a workspace. What changes nothing makes no event.
 pub(super) async fn update(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<UpdateWorkspace>,
     draft: &WorkspaceDraft,
     now: DateTime<Utc>,
@@ -142,7 +143,7 @@ pub(super) async fn update(
 
 /// Deletes a workspace with its chats.
 pub(super) async fn delete(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<DeleteWorkspace>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {

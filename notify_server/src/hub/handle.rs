@@ -52,12 +52,6 @@ impl HubHandle {
         self.position.borrow().clone()
     }
 
-    /// Whether the hub takes registrations.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        !self.registrations.is_closed()
-    }
-
     /// The recent events. Not to be held over an await.
     pub fn ring(&self) -> RwLockReadGuard<'_, Ring> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner)

@@ -10,9 +10,9 @@ mod store;
 
 use std::future::ready;
 
+use chat_core::database::Pool;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
-use sqlx::PgPool;
 
 use super::limits::FileLimits;
 use crate::vault::{Vault, VaultError};
@@ -33,13 +33,13 @@ pub(crate) enum CollectError {
 
 /// Removes the objects of files that nobody claimed, or whose message is gone, once the grace is over; answers how many.
 pub(crate) async fn collect(
-    pool: &PgPool,
+    pool: &Pool,
     vault: &Vault,
     limits: &FileLimits,
     now: DateTime<Utc>,
 ) -> Result<u64, CollectError> {
     let over = now - limits.grace();
-    while store::give_up_unclaimed(pool, over).await? > 0 {}
+    while pool.in_time(store::give_up_unclaimed(pool, over)).await? > 0 {}
     let mut removed = 0;
     loop {
         let due = store::due(pool, over).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn collect(
         for location in &due {
             vault.remove(location).await?;
         }
-        removed += store::note_removed(pool, &due).await?;
+        removed += pool.in_time(store::note_removed(pool, &due)).await?;
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn collect(
 ///
 /// A file is written down within the time limit of a request after its object is whole: far sooner than any grace.
 pub(crate) async fn sweep(
-    pool: &PgPool,
+    pool: &Pool,
     vault: &Vault,
     limits: &FileLimits,
     now: DateTime<Utc>,

@@ -1,13 +1,12 @@
 //! Statements about files that go.
 
-use chat_core::store::begin_write;
+use chat_core::{database::Pool, store::begin_write};
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 /// Deletes up to 500 files that no message claimed before then; answers how many. Under the ordering lock, under which
 /// messages claim: whatever is claimed by now stays, and what is gone cannot be claimed. The table's trigger notes the
 /// objects.
-pub(super) async fn give_up_unclaimed(pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<u64> {
+pub(super) async fn give_up_unclaimed(pool: &Pool, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let some = sqlx::query_scalar!(
         r#"
         select exists (
@@ -37,7 +36,7 @@ pub(super) async fn give_up_unclaimed(pool: &PgPool, before: DateTime<Utc>) -> s
 }
 
 /// Objects whose files are gone since before then.
-pub(super) async fn due(pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
+pub(super) async fn due(pool: &Pool, before: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "select location from removed_files where removed_at < $1 order by removed_at limit 100",
         before
@@ -48,7 +47,7 @@ pub(super) async fn due(pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<Ve
 
 /// Notes that these objects are gone, and gives back what they took; answers how many that was. Another instance may have
 /// done some of it.
-pub(super) async fn note_removed(pool: &PgPool, locations: &[String]) -> sqlx::Result<u64> {
+pub(super) async fn note_removed(pool: &Pool, locations: &[String]) -> sqlx::Result<u64> {
     // In one order with the uploads, which raise what this lowers.
     let mut tx = begin_write(pool, None).await?;
     let removed = sqlx::query_scalar!(
@@ -79,7 +78,7 @@ pub(super) async fn note_removed(pool: &PgPool, locations: &[String]) -> sqlx::R
 }
 
 /// Those of these objects that neither a file nor a note names.
-pub(super) async fn unnamed(pool: &PgPool, locations: &[String]) -> sqlx::Result<Vec<String>> {
+pub(super) async fn unnamed(pool: &Pool, locations: &[String]) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
         select object.location as "location!" from unnest($1::text[]) object (location)

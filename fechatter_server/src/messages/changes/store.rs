@@ -3,13 +3,14 @@
 use std::slice;
 
 use chat_core::{
+    database::Pool,
     http::page::cut,
     ids::MessageId,
     message::{Message, MessageKind},
     permission::ChatAction,
     store::begin_write,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::{Edit, EditMessage, EditPage, ListEdits};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 
 /// Edits the author's message; what changes nothing writes nothing.
 pub(super) async fn edit(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<access::EditMessage>,
     id: MessageId,
     change: &EditMessage,
@@ -94,7 +95,7 @@ async fn rewrite(
 
 /// Leaves a tombstone in the message's place: its seq stays, its content is gone.
 pub(super) async fn delete(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<DeleteMessage>,
     id: MessageId,
 ) -> Result<(), Error> {

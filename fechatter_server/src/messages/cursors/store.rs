@@ -1,7 +1,7 @@
 //! Statements about how far a chat has been read.
 
-use chat_core::{ids::ChatId, store::begin_write};
-use sqlx::{PgConnection, PgPool};
+use chat_core::{database::Pool, ids::ChatId, store::begin_write};
+use sqlx::PgConnection;
 
 use crate::{
     access::{ChatPermit, SendTo},
@@ -13,11 +13,7 @@ use crate::{
 };
 
 /// Moves the caller's read cursor forward, at most to the newest message.
-pub async fn mark_read(
-    pool: &PgPool,
-    permit: &ChatPermit<SendTo>,
-    mark: MarkRead,
-) -> Result<ReadState, Error> {
+pub async fn mark_read(pool: &Pool, permit: &ChatPermit<SendTo>, mark: MarkRead) -> Result<ReadState, Error> {
     let (chat_id, user_id) = (permit.chat_id(), permit.user_id());
     let mut tx = begin_write(pool, Some(user_id)).await?;
     permit.confirm(&mut tx).await?;
@@ -47,7 +43,7 @@ pub async fn mark_read(
 
 /// Moves the caller's read cursor to just before a message.
 pub async fn mark_unread(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     mark: &MarkUnread,
 ) -> Result<ReadState, Error> {

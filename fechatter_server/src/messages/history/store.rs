@@ -1,12 +1,13 @@
 //! Statements that read the history of a chat: what is shown in a thread alone is not part of it.
 
 use chat_core::{
+    database::Pool,
     event::{Epoch, Position},
     http::page::cut,
     ids::{ChatId, MessageId},
     message::{Message, Thread},
 };
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 
 use crate::{
     access::{ChatPermit, ReadChat},
@@ -22,7 +23,7 @@ use crate::{
 /// transaction around it. None for a chat without messages. The counts of threads are of that moment too, since clients
 /// add to them what comes after it.
 pub async fn newest(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<ReadChat>,
     limit: i64,
 ) -> sqlx::Result<Option<(MessagePage, Position)>> {

@@ -3,11 +3,12 @@
 use std::slice;
 
 use chat_core::{
+    database::Pool,
     ids::MessageId,
     message::{Message, MessageKind},
     store::begin_write,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::PINS_MAX;
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 
 /// Pins a message, unless it is pinned.
 pub(super) async fn pin(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<PinMessage>,
     id: MessageId,
 ) -> Result<Message, Error> {
@@ -65,11 +66,7 @@ async fn set_pinned(
 }
 
 /// Unpins a message, if it is pinned.
-pub(super) async fn unpin(
-    pool: &PgPool,
-    permit: &ChatPermit<PinMessage>,
-    id: MessageId,
-) -> Result<(), Error> {
+pub(super) async fn unpin(pool: &Pool, permit: &ChatPermit<PinMessage>, id: MessageId) -> Result<(), Error> {
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     let chat = permit.confirm(&mut tx).await?;
     let message = one(&mut tx, permit.chat_id(), id).await?.ok_or(Error::NotFound)?;

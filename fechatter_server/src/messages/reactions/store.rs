@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use chat_core::{
+    database::Pool,
     http::page::cut,
     ids::{MessageId, ReactionId, UserId},
     message::{Message, Reaction},
     store::begin_write,
     user::Person,
 };
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -57,7 +58,7 @@ async fn present(
 
 /// Adds the caller's reaction, unless it is there.
 pub(super) async fn add(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     id: MessageId,
     emoji: &Emoji,
@@ -92,7 +93,7 @@ pub(super) async fn add(
 
 /// Removes the caller's reaction, if it is there.
 pub(super) async fn remove(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     id: MessageId,
     emoji: &Emoji,
@@ -119,7 +120,7 @@ pub(super) async fn remove(
 /// The counts of a message, as the caller sees them. It is asked outside of the transaction that wrote, in which
 /// everybody else would wait for it.
 pub(super) async fn counts(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     id: MessageId,
 ) -> Result<ReactionCounts, Error> {

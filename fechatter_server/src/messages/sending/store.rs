@@ -3,12 +3,13 @@
 use std::slice;
 
 use chat_core::{
+    database::Pool,
     ids::{ChatId, MessageId, UserId},
     message::{FileFacts, Message, MessageKind, Quote, SystemNote},
     user::Person,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -59,7 +60,7 @@ pub(super) struct WrittenBatch {
 /// The function takes the ordering lock before it asks whether the senders are in the chats. That the lock is taken
 /// once more, before the function, only tells how long it took: the function's statements see what was committed until
 /// then. Its first argument makes the function wait for that.
-pub(super) async fn write(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<WrittenBatch> {
+pub(super) async fn write(pool: &Pool, drafts: &[Draft]) -> sqlx::Result<WrittenBatch> {
     let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
     let chats: Vec<Uuid> = drafts.iter().map(|draft| draft.chat_id.0).collect();
     let senders: Vec<Uuid> = drafts.iter().map(|draft| draft.sender_id.0).collect();
@@ -132,7 +133,7 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> Option<String> {
 /// Why a draft was not written: it was sent before, which is answered with what was sent; or the refusal. None when
 /// nothing stands against it any more.
 pub(super) async fn why_not_written(
-    pool: &PgPool,
+    pool: &Pool,
     claim: &ChatClaim<SendTo>,
     draft: &SendMessage,
 ) -> Result<Option<Message>, Error> {

@@ -11,15 +11,16 @@ use std::{
 };
 
 use chat_core::{
-    database::is_unavailable,
+    database::{Pool, is_unavailable},
+    essential,
     ids::{ChatId, FileId, MessageId, UserId},
     telemetry::{
         metrics::{Refusal, refused},
         traces,
     },
 };
-use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug_span};
 
 use super::store::{self, Draft, Written, WrittenBatch};
@@ -75,9 +76,10 @@ impl Job {
 impl Writer {
     /// Starts the task on a pool of its own.
     #[must_use]
-    pub fn start(pool: PgPool) -> Self {
+    pub fn start(pool: Pool, shutdown: &CancellationToken) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
-        tokio::spawn(Task { jobs, waiting: VecDeque::new(), pool }.run());
+        let task = Task { jobs, waiting: VecDeque::new(), pool };
+        essential::spawn_to_the_end("writer", shutdown, task.run());
         Self { queue, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }
     }
 
@@ -120,7 +122,7 @@ struct Task {
     jobs: mpsc::UnboundedReceiver<Job>,
     /// Taken out of the queue, and not written yet.
     waiting: VecDeque<Job>,
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// What became of a message, and who is to be told.

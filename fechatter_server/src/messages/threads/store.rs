@@ -2,12 +2,13 @@
 
 use chat_core::{
     caller::Caller,
+    database::Pool,
     http::page::cut,
     ids::{ChatId, MessageId},
     message::{Message, MessageKind},
     store::begin_write,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::{ListThreads, ThreadCursor, ThreadList, ThreadPage, ThreadState};
 use crate::{
@@ -161,7 +162,7 @@ pub(super) async fn followed(
 
 /// Follows a thread or not; doing it twice is doing it once. Who begins to follow has read what is there.
 pub(super) async fn set_following(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     id: MessageId,
     following: bool,
@@ -193,7 +194,7 @@ pub(super) async fn set_following(
 /// Moves the caller's read cursor in a thread forward, at most to the chat's newest message; for who does not follow the
 /// thread there is none.
 pub(super) async fn mark_read(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &ChatPermit<SendTo>,
     id: MessageId,
     mark: &MarkRead,

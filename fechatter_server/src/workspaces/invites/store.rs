@@ -3,12 +3,13 @@
 use chat_core::{
     caller::Caller,
     chat::Role,
+    database::Pool,
     ids::{InviteId, UserId, WorkspaceId},
     permission::may_grant,
     store::begin_write,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::{Invite, InviteDraft, Made};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 
 /// Makes an invite.
 pub(super) async fn create(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
     once: &Once<InviteDraft>,
     token: &OpaqueToken,
@@ -119,7 +120,7 @@ pub(super) async fn list(
 
 /// Revokes an invite; again, when it was revoked already.
 pub(super) async fn revoke(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
     invite: InviteId,
     now: DateTime<Utc>,
@@ -141,7 +142,7 @@ pub(super) async fn revoke(
 
 /// The caller accepts an invite.
 pub(super) async fn join(
-    pool: &PgPool,
+    pool: &Pool,
     caller: Caller,
     token: &OpaqueToken,
     now: DateTime<Utc>,

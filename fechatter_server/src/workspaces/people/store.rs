@@ -2,13 +2,14 @@
 
 use chat_core::{
     chat::Role,
+    database::Pool,
     http::{answer::Ensured, page::cut},
     ids::{UserId, WorkspaceId},
     permission::{may_grant, outranks},
     store::begin_write,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::types::{ListPeople, PeoplePage, Whom};
 use crate::{
@@ -84,7 +85,7 @@ async fn place_of(
 
 /// Adds somebody who has an account.
 pub(super) async fn add(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
     whom: &Whom,
     role: Role,
@@ -150,7 +151,7 @@ async fn member(
 
 /// Gives somebody another role: of strictly lower ones, or of oneself, and at most the own.
 pub(super) async fn change_role(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
     person: UserId,
     role: Role,
@@ -186,7 +187,7 @@ pub(super) async fn change_role(
 
 /// Removes somebody of a strictly lower role; who names oneself leaves.
 pub(super) async fn remove(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<ManageWorkspaceMembers>,
     person: UserId,
     now: DateTime<Utc>,
@@ -209,7 +210,7 @@ pub(super) async fn remove(
 
 /// The permit's person leaves.
 pub(super) async fn leave(
-    pool: &PgPool,
+    pool: &Pool,
     permit: &WorkspacePermit<LeaveWorkspace>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
