@@ -84,6 +84,17 @@ class Others:
         self.chat = (await expect(connection, 201, "POST", "/api/chats", self.token, chat))["id"]
         connection.close()
 
+    async def warm_up(self):
+        """Has the server open all its connections to PostgreSQL and plan on each what is asked, as one that has served
+        many people at a time has done: else the first attack is the first time that much happens at once."""
+        async def one():
+            connection = Connection(self.address, OTHERS)
+            await asyncio.wait_for(connection.ask(*self.request(), last=True), PATIENCE)
+            connection.close()
+
+        for _ in range(6):
+            await asyncio.gather(*(one() for _ in range(48)))
+
     def request(self):
         """What is asked next: two reads, and a message."""
         self.sent += 1
@@ -223,6 +234,7 @@ async def main(url, pid, seconds):
     url = f"http://127.0.0.1:{parts.port}"
     others = Others(address)
     await others.arrive()
+    await others.warm_up()
     await others.use(5)
     seen, idle = {}, []
     for i in range(ROUNDS):
