@@ -13,7 +13,7 @@ mod tests;
 mod wheel;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -30,7 +30,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    departures::Departures,
     directory::{Audience, Directory, Ending, Memberships, Scope},
     entry::Entry,
     frame,
@@ -139,12 +138,10 @@ impl Hub {
     #[tracing::instrument(level = "debug", name = "deliver", skip_all)]
     async fn take_in(&mut self, taken: Intake) {
         match taken {
-            Intake::Events { entries, departures, written_at, position } => {
-                let (now, departures) = (Instant::now(), Arc::new(departures));
-                // Before the entries: who reads one of them finds these as well.
-                self.ring_mut().expect(Arc::clone(&departures));
+            Intake::Events { entries, written_at, position } => {
+                let now = Instant::now();
                 for entry in entries {
-                    self.route(entry, &departures, now);
+                    self.route(entry, now);
                 }
                 for user in self.connections.flush().await {
                     self.directory.disconnect(user);
@@ -162,7 +159,7 @@ impl Hub {
                 self.early.clear();
                 self.authenticator.forget_all();
                 self.connections.cut(reason.into(), &position);
-                *self.ring_mut() = ring;
+                *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
                 self.position.send_replace(Some(position));
             }
         }
@@ -191,15 +188,11 @@ impl Hub {
         }
     }
 
-    fn route(&mut self, entry: Arc<Entry>, departures: &Departures, now: Instant) {
+    fn route(&mut self, entry: Arc<Entry>, now: Instant) {
         if let Some(frame) = &entry.frame {
             let connections = &mut self.connections;
-            let withheld = departures.withheld(&entry.route, entry.id);
-            self.directory.for_each(&entry.route.audience, |user| {
-                if !withheld(user) {
-                    connections.deliver(user, entry.id, frame, now);
-                }
-            });
+            let deliver = |user| connections.deliver(user, entry.id, frame, now);
+            self.directory.for_each(&entry.route.audience, deliver);
         }
         if let Some(change) = &entry.route.change {
             self.directory.apply(change);
@@ -210,11 +203,7 @@ impl Hub {
             }
             self.connections.end(ending);
         }
-        self.ring_mut().push(entry);
-    }
-
-    fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
-        self.ring.write().unwrap_or_else(PoisonError::into_inner)
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
     fn register(&mut self, registration: Registration) {
@@ -265,12 +254,10 @@ impl Hub {
 fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Memberships) -> Option<Memberships> {
     let user = connection.subscriber.user_id();
     let between = ring.range(position, ring.head())?;
-    let departures: Departures = ring.departures(user, position)?.collect();
     connection.queue.subscribe();
     for entry in between {
         // A queue that has overflowed takes nothing, and costs nothing.
         if own.reached_by(&entry.route.audience, user)
-            && !departures.withheld(&entry.route, entry.id)(user)
             && connection.queue.is_live()
             && let Some(frame) = ring.recent(entry).frame()
         {

@@ -2,7 +2,7 @@
 
 use chat_core::{
     event::{Epoch, Event, Position},
-    feed::{read_after, read_end},
+    feed::read_after,
     ids::UserId,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     hub::{Frames, Waiting},
     metrics::STREAMS,
     reason::Reset,
-    ring::{Recent, Ring},
+    ring::Recent,
     state::AppState,
     store::{self, Snapshot},
 };
@@ -33,10 +33,6 @@ pub struct Replay {
     /// Events of the table to read in one go.
     page: u16,
     ready: Frames,
-    /// The log's end after the last page of the table was read: what is ready may be as new as this.
-    read_at: Option<Position>,
-    /// Up to here the person has left none of the chats that can be read.
-    stayed_until: i64,
 }
 
 /// How a replay goes on.
@@ -48,8 +44,6 @@ pub enum Progress {
     Done,
     /// The rest is gone.
     Lost(Reset),
-    /// The person has left a chat: a new replay, from where the client is, withholds what was written there.
-    Outdated,
 }
 
 impl Replay {
@@ -75,17 +69,7 @@ impl Replay {
         let view = View { user, then, now, readable: snapshot.memberships.clone() };
         let epoch = snapshot.position.epoch.clone();
         let room = state.settings.stream.queue_bytes;
-        Ok(Self {
-            view,
-            epoch,
-            at: after,
-            until,
-            room,
-            page: PAGE,
-            ready: Frames::new(),
-            read_at: None,
-            stayed_until: until,
-        })
+        Ok(Self { view, epoch, at: after, until, room, page: PAGE, ready: Frames::new() })
     }
 
     /// The frames that wait to be sent.
@@ -100,9 +84,6 @@ impl Replay {
     }
 
     /// Reads on until frames wait, or to the end. After an error it can be called again.
-    ///
-    /// A message is shown as it is when it is read, which may be after the person has left its chat. So nothing goes
-    /// out before the hub has seen everything up to then, and the person has left nothing by then.
     pub async fn advance(&mut self, state: &AppState) -> Result<Progress, Error> {
         while self.ready.is_empty() {
             if self.at >= self.until {
@@ -121,18 +102,7 @@ impl Replay {
                 }
             }
         }
-        if let Some(read_at) = &self.read_at {
-            state.hub.reached(read_at).await?;
-            self.read_at = None;
-        }
-        Ok(if self.is_outdated(&state.hub.ring()) { Progress::Outdated } else { Progress::Ready })
-    }
-
-    /// Whether the person has left a chat that this shows, or may have.
-    fn is_outdated(&mut self, ring: &Ring) -> bool {
-        let lost = ring.lost(self.view.user, &self.view.readable.chats, self.stayed_until);
-        self.stayed_until = ring.head();
-        lost.unwrap_or(true)
+        Ok(Progress::Ready)
     }
 
     fn show(&mut self, entries: &[Recent]) {
@@ -157,10 +127,7 @@ impl Replay {
             return Ok(Some(Reset::Expired));
         }
         STREAMS.pages_of_table.increment(1);
-        // Asked last, for quotes are read a moment later than the events.
-        let end = read_end(&state.pool).await?;
         self.encode(&events);
-        self.read_at = Some(end);
         Ok(None)
     }
 

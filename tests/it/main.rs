@@ -10,7 +10,6 @@ mod chat_settings;
 mod chats;
 mod convergence;
 mod database_tls;
-mod departures;
 mod deployment;
 mod doctor;
 mod edge;

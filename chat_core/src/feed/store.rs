@@ -25,14 +25,6 @@ pub(super) async fn end(pool: &Pool) -> sqlx::Result<Cursor> {
     Ok(Cursor { position: Position { epoch: Epoch(row.epoch), id: row.id }, at: row.at })
 }
 
-/// The position of the log's end.
-///
-/// # Errors
-/// What PostgreSQL says.
-pub async fn read_end(pool: &Pool) -> sqlx::Result<Position> {
-    end(pool).await.map(|cursor| cursor.position)
-}
-
 /// Gives the log a new epoch, unless its epoch is not `known` any more; answers the epoch that it has then.
 ///
 /// Every stream is told `reset` soon after, and every position that a client holds is of another log from then on.

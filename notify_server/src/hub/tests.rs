@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::{queue::Pushed, *};
 use crate::{
-    departures::Departure,
     fixtures::{at, chat_update, epoch, message, position, subscriber},
     frame::Form,
     reason::Reset,
@@ -214,31 +213,4 @@ fn a_person_has_so_many_streams_and_those_that_run_go_on() {
         assert!(unlimited.has_place(&guard.share()));
         unlimited.attach(guard.share());
     }
-}
-
-#[test]
-fn a_registration_is_not_given_what_may_have_been_written_after_its_person_left() {
-    let (user, other, chat) = (UserId::new(), UserId::new(), ChatId::new());
-    let mut ring = Ring::new(RingLimits { events: 9, bytes: 1 << 20 }, 0);
-    for event in [
-        message(1, chat),
-        chat_update(2, "member_removed", chat, Some(user)),
-        chat_update(3, "member_added", chat, Some(user)),
-        message(4, chat),
-        chat_update(5, "member_removed", chat, Some(other)),
-    ] {
-        ring.push(entry(&event));
-    }
-    let here = Memberships { chats: [chat].into(), ..Memberships::default() };
-    let given = |ring: &Ring| {
-        let connection = connection(user, ROOMY);
-        assert_eq!(follow(ring, &connection, 0, here.clone()), Some(here.clone()));
-        taken(&connection.queue)
-    };
-    assert_eq!(given(&ring), [2, 3, 4, 5]);
-    // The messages were read when it had left again, which the hub has not come to.
-    ring.expect(Arc::new([Departure { id: 6, chat, user }].into_iter().collect()));
-    assert_eq!(given(&ring), [2, 3, 5]);
-    ring.expect(Arc::new([Departure { id: 6, chat, user: other }].into_iter().collect()));
-    assert_eq!(given(&ring), [2, 3, 4, 5]);
 }
