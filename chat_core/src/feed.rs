@@ -30,7 +30,7 @@ use self::{
 pub use self::{
     lag::LagGauges,
     progress::FeedProgress,
-    store::{LogState, ends_at, read_after, read_bare_after, rotate_epoch},
+    store::{LogState, ends_at, read_after, read_bare_after, read_end, rotate_epoch},
 };
 
 /// The channel that the triggers ring.
@@ -51,8 +51,8 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
-/// Events in a batch.
-const BATCH: usize = 1000;
+/// Events in a batch, at most.
+pub const BATCH: usize = 1000;
 
 /// What the feed yields.
 #[derive(Debug)]

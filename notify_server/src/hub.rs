@@ -13,14 +13,14 @@ mod tests;
 mod wheel;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
 use chat_core::{
     caller::Authenticator,
     clock::Clock,
-    event::{Ephemeral, Position},
+    event::{Ephemeral, Epoch, Position},
     telemetry::metrics::{Refusal, refused},
 };
 use tokio::{
@@ -30,6 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    departures::Departures,
     directory::{Audience, Directory, Ending, Memberships, Scope},
     entry::Entry,
     frame,
@@ -138,10 +139,12 @@ impl Hub {
     #[tracing::instrument(level = "debug", name = "deliver", skip_all)]
     async fn take_in(&mut self, taken: Intake) {
         match taken {
-            Intake::Events { entries, written_at, position } => {
-                let now = Instant::now();
+            Intake::Events { entries, departures, written_at, position } => {
+                let (now, departures) = (Instant::now(), Arc::new(departures));
+                // Before the entries: who reads one of them finds these as well.
+                self.ring_mut().expect(Arc::clone(&departures));
                 for entry in entries {
-                    self.route(entry, now);
+                    self.route(entry, &departures, &position.epoch, now);
                 }
                 for user in self.connections.flush().await {
                     self.directory.disconnect(user);
@@ -159,7 +162,7 @@ impl Hub {
                 self.early.clear();
                 self.authenticator.forget_all();
                 self.connections.cut(reason.into(), &position);
-                *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+                *self.ring_mut() = ring;
                 self.position.send_replace(Some(position));
             }
         }
@@ -188,11 +191,17 @@ impl Hub {
         }
     }
 
-    fn route(&mut self, entry: Arc<Entry>, now: Instant) {
+    fn route(&mut self, entry: Arc<Entry>, departures: &Departures, epoch: &Epoch, now: Instant) {
         if let Some(frame) = &entry.frame {
             let connections = &mut self.connections;
-            let deliver = |user| connections.deliver(user, entry.id, frame, now);
-            self.directory.for_each(&entry.route.audience, deliver);
+            let outlives = departures.outliving(&entry);
+            self.directory.for_each(&entry.route.audience, |user| {
+                if outlives(user) {
+                    connections.cut_of(user, &Position { epoch: epoch.clone(), id: entry.id });
+                } else {
+                    connections.deliver(user, entry.id, frame, now);
+                }
+            });
         }
         if let Some(change) = &entry.route.change {
             self.directory.apply(change);
@@ -203,7 +212,11 @@ impl Hub {
             }
             self.connections.end(ending);
         }
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.ring_mut().push(entry);
+    }
+
+    fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.ring.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&mut self, registration: Registration) {
@@ -250,10 +263,14 @@ impl Hub {
 
 /// Subscribes a connection and leads its memberships from `position` to where the hub is.
 ///
-/// None when what lies between is not known any more.
+/// None when what lies between is not known any more, and when the person leaves a chat there: what was said in it before
+/// may have been changed after.
 fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Memberships) -> Option<Memberships> {
     let user = connection.subscriber.user_id();
     let between = ring.range(position, ring.head())?;
+    if ring.departures(user, position)?.next().is_some() {
+        return None;
+    }
     connection.queue.subscribe();
     for entry in between {
         // A queue that has overflowed takes nothing, and costs nothing.

@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
+    departures::{Departures, Foresight},
     entry::Entry,
     ring::{Ring, RingLimits},
     store,
@@ -32,6 +33,8 @@ pub enum Intake {
     Events {
         /// At least one.
         entries: Vec<Arc<Entry>>,
+        /// Who leaves which chat, up to where their messages were read.
+        departures: Departures,
         /// When the first one was written, by PostgreSQL's clock.
         written_at: DateTime<Utc>,
         /// That of the last one.
@@ -59,15 +62,16 @@ pub async fn follow(
 ) {
     await_schema(&pool).await;
     let mut feed = EventFeed::with_ephemeral(pool.clone(), listen, ephemeral).telling(progress);
-    let mut epoch = Epoch(String::new());
+    let (mut epoch, mut foresight) = (Epoch(String::new()), Foresight::default());
     loop {
         let intake = match feed.next().await {
-            Batch::Events(events) => match of_events(&events, &epoch) {
+            Batch::Events(events) => match of_events(&pool, &events, &epoch, &mut foresight).await {
                 Some(intake) => intake,
                 None => continue,
             },
             Batch::Gap { reason, position } => {
                 epoch = position.epoch.clone();
+                foresight.clear();
                 let ring = ring_at(&pool, &position, reason, limits).await;
                 Intake::Anew { reason, position, ring }
             }
@@ -90,11 +94,17 @@ async fn await_schema(pool: &Pool) {
     }
 }
 
-fn of_events(events: &[Event], epoch: &Epoch) -> Option<Intake> {
+async fn of_events(
+    pool: &Pool,
+    events: &[Event],
+    epoch: &Epoch,
+    foresight: &mut Foresight,
+) -> Option<Intake> {
     let (first, last) = (events.first()?, events.last()?);
     let position = Position { epoch: epoch.clone(), id: last.id };
-    let entries = events.iter().map(|event| Arc::new(Entry::of(event, epoch))).collect();
-    Some(Intake::Events { entries, written_at: first.at, position })
+    let entries: Vec<_> = events.iter().map(|event| Arc::new(Entry::of(event, epoch))).collect();
+    let departures = foresight.departures(pool, &entries).await;
+    Some(Intake::Events { entries, departures, written_at: first.at, position })
 }
 
 /// A ring that ends at `position`. At the start it is filled from the table, because everybody who was
@@ -127,5 +137,8 @@ async fn warm_ring(pool: &Pool, position: &Position, limits: RingLimits) -> sqlx
             return Ok(Ring::new(limits, position.id));
         }
     }
+    // The messages were read after the position was.
+    let (departures, _) = store::departures(pool, position.id).await?;
+    ring.expect(Arc::new(Departures::of(&[], &departures, true)));
     Ok(ring)
 }

@@ -1,6 +1,7 @@
 //! The event streams of Fechatter: follows the database's event log and delivers it to who may see it.
 
 pub mod config;
+pub mod departures;
 pub mod directory;
 pub mod entry;
 pub mod error;

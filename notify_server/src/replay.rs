@@ -2,7 +2,7 @@
 
 use chat_core::{
     event::{Epoch, Event, Position},
-    feed::read_after,
+    feed::{read_after, read_end},
     ids::UserId,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     hub::{Frames, Waiting},
     metrics::STREAMS,
     reason::Reset,
-    ring::Recent,
+    ring::{Recent, Ring},
     state::AppState,
     store::{self, Snapshot},
 };
@@ -33,6 +33,10 @@ pub struct Replay {
     /// Events of the table to read in one go.
     page: u16,
     ready: Frames,
+    /// What was read from the table last may be as new as this.
+    read_at: Option<Position>,
+    /// Up to here the person has left none of the chats that can be read.
+    stayed_until: i64,
 }
 
 /// How a replay goes on.
@@ -44,6 +48,8 @@ pub enum Progress {
     Done,
     /// The rest is gone.
     Lost(Reset),
+    /// The person has left a chat: a new replay, from where the client is, withholds what was written there.
+    Outdated,
 }
 
 impl Replay {
@@ -69,7 +75,17 @@ impl Replay {
         let view = View { user, then, now, readable: snapshot.memberships.clone() };
         let epoch = snapshot.position.epoch.clone();
         let room = state.settings.stream.queue_bytes;
-        Ok(Self { view, epoch, at: after, until, room, page: PAGE, ready: Frames::new() })
+        Ok(Self {
+            view,
+            epoch,
+            at: after,
+            until,
+            room,
+            page: PAGE,
+            ready: Frames::new(),
+            read_at: None,
+            stayed_until: until,
+        })
     }
 
     /// The frames that wait to be sent.
@@ -84,6 +100,9 @@ impl Replay {
     }
 
     /// Reads on until frames wait, or to the end. After an error it can be called again.
+    ///
+    /// A message is shown as it is when it is read, which may be after the person has left its chat. So nothing goes
+    /// out before the hub has seen everything up to then, and the person has left nothing by then.
     pub async fn advance(&mut self, state: &AppState) -> Result<Progress, Error> {
         while self.ready.is_empty() {
             if self.at >= self.until {
@@ -102,7 +121,18 @@ impl Replay {
                 }
             }
         }
-        Ok(Progress::Ready)
+        if let Some(read_at) = &self.read_at {
+            state.hub.reached(read_at).await?;
+            self.read_at = None;
+        }
+        Ok(if self.is_outdated(&state.hub.ring()) { Progress::Outdated } else { Progress::Ready })
+    }
+
+    /// Whether the person has left a chat that this shows, or may have.
+    fn is_outdated(&mut self, ring: &Ring) -> bool {
+        let lost = ring.lost(self.view.user, &self.view.readable.chats, self.stayed_until);
+        self.stayed_until = ring.head();
+        lost.unwrap_or(true)
     }
 
     fn show(&mut self, entries: &[Recent]) {
@@ -127,6 +157,13 @@ impl Replay {
             return Ok(Some(Reset::Expired));
         }
         STREAMS.pages_of_table.increment(1);
+        // A page that is not full ends where the log did. Of a full one, the log's end is asked for after it was read.
+        self.read_at = match events.last() {
+            Some(last) if events.len() < self.page.into() => {
+                Some(Position { epoch: self.epoch.clone(), id: last.id })
+            }
+            _ => Some(read_end(&state.pool).await?),
+        };
         self.encode(&events);
         Ok(None)
     }

@@ -5,13 +5,18 @@ mod tests;
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use chat_core::ids::{MessageId, UserId};
+use chat_core::ids::{ChatId, MessageId, UserId};
 
-use crate::{directory::Memberships, entry::Entry, frame::Frame};
+use crate::{
+    departures::{Departure, Departures},
+    directory::{Change, Memberships},
+    entry::Entry,
+    frame::Frame,
+};
 
 /// How much a ring holds.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +39,8 @@ pub struct Ring {
     newest: HashMap<MessageId, Arc<Entry>>,
     /// The newest entry that changed how each message is quoted: what those before it that quote it are shown with.
     edits: HashMap<MessageId, Arc<Entry>>,
+    /// Who leaves which chat, as far as the newest messages in here were read, which may be beyond the newest entry.
+    departures: Arc<Departures>,
 }
 
 /// An entry as it is shown now: what was edited or deleted since is gone from it.
@@ -77,6 +84,7 @@ impl Ring {
             bytes: 0,
             newest: HashMap::new(),
             edits: HashMap::new(),
+            departures: Arc::default(),
         }
     }
 
@@ -90,6 +98,11 @@ impl Ring {
     #[must_use]
     pub fn holds(&self, position: i64) -> bool {
         (self.base..=self.head).contains(&position)
+    }
+
+    /// Takes in who leaves which chat, before the entries are added whose messages were read after that.
+    pub fn expect(&mut self, departures: Arc<Departures>) {
+        self.departures = departures;
     }
 
     /// Adds the next event, and drops the oldest ones beyond the limits.
@@ -145,6 +158,25 @@ impl Ring {
         // What came after an edit was read with the edit in place.
         let edit = shown.quoted.and_then(|quoted| self.edits.get(&quoted)).filter(|edit| edit.id > shown.id);
         Recent { entry: Arc::clone(entry), newest: newest.cloned(), edit: edit.cloned() }
+    }
+
+    /// Whether `user` has left one of `chats` after `position`, or one of them was deleted, as far as the messages in
+    /// here were read; none when that is not known any more.
+    #[must_use]
+    pub fn lost(&self, user: UserId, chats: &HashSet<ChatId>, position: i64) -> Option<bool> {
+        let mut changes = self.range(position, self.head)?.filter_map(|entry| entry.route.change.as_ref());
+        let deleted = |change: &Change| matches!(change, Change::DeletedChat(chat) if chats.contains(chat));
+        let mut departures = self.departures(user, position)?;
+        Some(departures.any(|departure| chats.contains(&departure.chat)) || changes.any(deleted))
+    }
+
+    /// Where `user` leaves a chat after `position`, as far as the messages in here were read; none when that is not
+    /// known any more.
+    #[must_use]
+    pub fn departures(&self, user: UserId, position: i64) -> Option<impl Iterator<Item = Departure>> {
+        let told = self.range(position, self.head)?.filter_map(|entry| Departure::of(entry));
+        let to_come = self.departures.by(user).filter(|departure| departure.id > self.head);
+        Some(told.filter(move |departure| departure.user == user).chain(to_come))
     }
 
     /// Where `user` was at `after`, told from where they were at `until`, unless that is too long ago.

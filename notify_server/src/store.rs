@@ -9,6 +9,7 @@ use chat_core::{
 use chrono::{DateTime, Utc};
 
 use crate::{
+    departures::Departure,
     directory::{Change, Memberships},
     subscriber::Subscriber,
 };
@@ -123,6 +124,30 @@ pub async fn own_changes(pool: &Pool, user: UserId, after: i64, until: i64) -> s
     Ok(changes
         .filter_map(|row| change(row.kind == "chat_update", &row.fact, row.chat_id, row.workspace_id))
         .collect())
+}
+
+/// Who left a chat after the event `after`, in order, and the log's end.
+pub async fn departures(pool: &Pool, after: i64) -> sqlx::Result<(Vec<Departure>, i64)> {
+    let rows = sqlx::query!(
+        r#"
+        select coalesce(l.id, 0) as "end!", e.id as "id?", e.chat_id as "chat_id?: ChatId",
+            e.user_id as "user_id?: UserId"
+        from (select max(id) as id from events) l
+        left join lateral (
+            select id, chat_id, user_id from events
+            where id > $1 and kind = 'chat_update' and data ->> 'type' = 'member_removed'
+        ) e on true
+        order by e.id
+        "#,
+        after,
+    )
+    .fetch_all(pool)
+    .await?;
+    let end = rows.first().map_or(0, |row| row.end);
+    let departures = rows.into_iter();
+    let departures =
+        departures.filter_map(|row| Some(Departure { id: row.id?, chat: row.chat_id?, user: row.user_id? }));
+    Ok((departures.collect(), end))
 }
 
 /// Keeps the hash of a ticket of the caller's.

@@ -10,6 +10,7 @@ mod chat_settings;
 mod chats;
 mod convergence;
 mod database_tls;
+mod departures;
 mod deployment;
 mod doctor;
 mod edge;

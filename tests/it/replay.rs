@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use fechatter_tests::{Actor, Site};
-use serde_json::json;
+use fechatter_tests::{Actor, Received, Site, Stream, site::Server};
+use serde_json::{Value, json};
 
 /// Long enough for anything wrong to arrive.
 const QUIET: Duration = Duration::from_millis(300);
+/// More long messages than the sockets' buffers hold, while nobody reads.
+const MANY: i64 = 900;
 
 struct Room {
     site: Site,
@@ -57,5 +59,98 @@ async fn a_replay_in_many_pieces_leaves_nothing_out_from_the_ring_and_from_the_t
         }
         assert_eq!(stream.expect_message(&long(29)).await.id, end);
         assert_eq!(stream.during(QUIET).await, []);
+    }
+}
+
+/// A replay that its reader has let begin and nothing else, on an instance of its own choice.
+struct Begun {
+    site: Site,
+    ann: Actor,
+    bob: Actor,
+    chat: String,
+    replay: Stream,
+    /// Ann's, to see what the instance has seen.
+    witness: Stream,
+    /// Long messages, the last of [`MANY`] first.
+    newest: Value,
+    _other: Option<Server>,
+}
+
+async fn begun(from_table: bool) -> Begun {
+    let site = Site::start().await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let workspace = ann.make_workspace("Acme").await;
+    ann.welcome(&workspace, &bob).await;
+    let chat = ann.make_chat(&workspace, "PrivateChannel", &[&bob]).await;
+    let start = bob.get("/api/chats").await.event_id();
+    sqlx::query(
+        "with c as (update chats set last_seq = last_seq + $3 where id = $1::uuid returning last_seq)
+         insert into messages (id, chat_id, seq, sender_id, content)
+         select gen_random_uuid(), $1::uuid, last_seq - $3 + n, $2::uuid, n || repeat(' x', 4900)
+         from c, generate_series(1, $3) n",
+    )
+    .bind(&chat)
+    .bind(&ann.id)
+    .bind(MANY)
+    .execute(&site.pool)
+    .await
+    .expect("an insert");
+    let page = ann.get(&format!("/api/chats/{chat}/messages?limit=1")).await.expect(200);
+    let other = from_table.then(|| site.another_notify());
+    let notify = other.as_ref().map_or(site.notify.address, |other| other.address);
+    let replay = bob.at(bob.rest, notify).stream(Some(&start)).await;
+    let witness = ann.at(ann.rest, notify).stream(None).await;
+    let newest = page["messages"][0].clone();
+    Begun { site, ann, bob, chat, replay, witness, newest, _other: other }
+}
+
+/// The number of a long message.
+fn number(received: &Received) -> Option<i64> {
+    let content = received.data["content"].as_str().filter(|_| received.event == "message")?;
+    content.split_once(' ').and_then(|(number, _)| number.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_removed_while_a_replay_goes_on_is_given_no_more_of_the_chat() {
+    for from_table in [false, true] {
+        let Begun { site, ann, bob, chat, mut replay, mut witness, newest, _other } = begun(from_table).await;
+        ann.delete(&format!("/api/chats/{chat}/members/{}", bob.id)).await.expect(204);
+        let path = format!("/api/chats/{chat}/messages/{}", newest["id"].as_str().expect("an id"));
+        ann.patch(&path, json!({ "content": "later words" })).await.expect(200);
+        witness.until("message_update").await;
+        let mut messages = 0;
+        loop {
+            let received = replay.any().await;
+            assert!(!received.data.to_string().contains("later words"), "{received:?}");
+            match number(&received) {
+                Some(number) => {
+                    messages += 1;
+                    assert_eq!(number, messages);
+                }
+                None => break assert_eq!(received.data["type"], "member_removed", "{received:?}"),
+            }
+        }
+        assert!(messages < MANY, "what was not on its way is withheld");
+        assert_eq!(replay.during(QUIET).await, []);
+        drop(site);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_while_a_replay_goes_on_is_given_all_of_it() {
+    for from_table in [false, true] {
+        let Begun { site, ann, bob, chat, mut replay, mut witness, _other, .. } = begun(from_table).await;
+        let members = format!("/api/chats/{chat}/members");
+        ann.delete(&format!("{members}/{}", bob.id)).await.expect(204);
+        ann.post(&members, json!({ "member_ids": [bob.id] })).await.expect(200);
+        while witness.until("chat_update").await.data["type"] != "member_added" {}
+        for expected in 1..=MANY {
+            assert_eq!(number(&replay.expect("message").await), Some(expected));
+        }
+        replay.expect_update("member_removed").await;
+        replay.expect_update("member_added").await;
+        replay.expect_note("members_added").await;
+        assert_eq!(replay.during(QUIET).await, []);
+        drop(site);
     }
 }

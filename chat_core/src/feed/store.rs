@@ -25,6 +25,14 @@ pub(super) async fn end(pool: &Pool) -> sqlx::Result<Cursor> {
     Ok(Cursor { position: Position { epoch: Epoch(row.epoch), id: row.id }, at: row.at })
 }
 
+/// The position of the log's end.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub async fn read_end(pool: &Pool) -> sqlx::Result<Position> {
+    end(pool).await.map(|cursor| cursor.position)
+}
+
 /// Gives the log a new epoch, unless its epoch is not `known` any more; answers the epoch that it has then.
 ///
 /// Every stream is told `reset` soon after, and every position that a client holds is of another log from then on.
@@ -78,7 +86,7 @@ pub async fn read_after(pool: &Pool, cursor: i64, limit: i64) -> sqlx::Result<(L
                 people_of(array(select jsonb_array_elements_text(e.data -> 'participants')::uuid))
             end as "participants?: Json<Vec<Person>>",
             m.reply_to as "reply_to?: MessageId",
-            case when m.reply_to is not null then quote_of(e.chat_id, m.reply_to) end as "quote?: Json<Quote>",
+            case when m.reply_to is not null then quote_in_snapshot(e.chat_id, m.reply_to) end as "quote?: Json<Quote>",
             m.thread_root as "thread_root?: MessageId",
             m.in_chat as "in_chat?", m.mentions as "mentions?: Vec<UserId>", m.mentions_all as "mentions_all?",
             m.files as "files?: Json<Vec<FileFacts>>", m.reactions as "reactions?: Json<Vec<Reaction>>",

@@ -60,7 +60,8 @@ begin
         grant execute on function take_event_lock(), begin_write(uuid), count_unread(uuid, uuid, bigint),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[]),
             send_messages(uuid[], uuid[], uuid[], text[], text[], uuid[], uuid[], boolean[], text[], boolean[], text[]),
-            may_mention_all(uuid, uuid), quote_of(uuid, uuid), people_of(uuid[]), is_hidden(uuid, bigint),
+            may_mention_all(uuid, uuid), quote_of(uuid, uuid), quote_in_snapshot(uuid, uuid), people_of(uuid[]),
+            is_hidden(uuid, bigint),
             count_thread_unread(uuid, uuid, uuid, bigint), thread_seen_by(uuid, uuid, uuid[], uuid),
             mentioned_members(uuid, text), count_mentions(uuid, uuid, bigint, bigint),
             readable_chats(uuid), expected_matches(tsquery), search_folded(text), message_terms(text),
@@ -76,6 +77,8 @@ begin
         grant select (chat_id, user_id) on chat_members to notify_server;
         grant select (workspace_id, user_id) on workspace_members to notify_server;
         grant select, insert, delete on stream_tickets to notify_server;
-        grant execute on function quote_of(uuid, uuid), people_of(uuid[]) to notify_server;
+        -- The servers of before migration 21 ask for `quote_of`.
+        grant execute on function quote_in_snapshot(uuid, uuid), quote_of(uuid, uuid), people_of(uuid[])
+            to notify_server;
     end if;
 end $$;

@@ -92,6 +92,15 @@ impl Route {
             has_content: event.message_id.is_some() || event.kind == EventKind::Reaction,
         }
     }
+
+    /// The chat of which it shows what somebody wrote.
+    #[must_use]
+    pub fn shows_chat(&self) -> Option<ChatId> {
+        match self.audience.scope {
+            Scope::Chat(chat) if self.has_content => Some(chat),
+            _ => None,
+        }
+    }
 }
 
 fn chat(event: &Event) -> Scope {

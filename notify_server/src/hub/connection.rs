@@ -126,7 +126,7 @@ impl Connection {
         state.shrink();
     }
 
-    /// Tells the client of a break in the log.
+    /// Tells the client to reload, and to go on from `position`.
     pub(super) fn cut(self: &Arc<Self>, reason: Reset, position: Position) {
         self.queue.cut(reason, position);
         self.unpark(self.queue.lock(), Bytes::new());

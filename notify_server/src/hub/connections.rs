@@ -30,8 +30,8 @@ pub(super) struct Connections {
     wheel: Wheel,
     /// Those with something new, to be seen to after the batch.
     fresh: Vec<Arc<Connection>>,
-    /// People of whom a connection overflowed in this batch.
-    overflowed: Vec<UserId>,
+    /// People of whom a connection was unsubscribed in this batch.
+    unsubscribed: Vec<UserId>,
     /// Frames put into queues in this batch.
     delivered: u64,
 }
@@ -45,7 +45,7 @@ impl Connections {
             per_person: usize::try_from(per_person).unwrap_or(usize::MAX),
             wheel: Wheel::default(),
             fresh: Vec::new(),
-            overflowed: Vec::new(),
+            unsubscribed: Vec::new(),
             delivered: 0,
         }
     }
@@ -91,7 +91,7 @@ impl Connections {
                     STREAMS.overflows.increment(1);
                     tracing::debug!(connection = %connection.id, "a stream is behind");
                     connection.queue.wake();
-                    self.overflowed.push(user);
+                    self.unsubscribed.push(user);
                 }
                 Pushed::Full | Pushed::Refused => {}
             }
@@ -120,8 +120,8 @@ impl Connections {
                 yield_now().await;
             }
         }
-        let overflowed = mem::take(&mut self.overflowed);
-        overflowed.into_iter().filter(|user| !self.is_subscribed(*user)).collect()
+        let unsubscribed = mem::take(&mut self.unsubscribed);
+        unsubscribed.into_iter().filter(|user| !self.is_subscribed(*user)).collect()
     }
 
     fn is_subscribed(&self, user: UserId) -> bool {
@@ -134,6 +134,17 @@ impl Connections {
         for connection in self.people.get(user).into_iter().flatten() {
             if ending.ends(connection) {
                 connection.end(ending.bye());
+            }
+        }
+    }
+
+    /// Tells a person's subscribed connections that what there was up to `position` is not shown to them any more.
+    pub(super) fn cut_of(&mut self, user: UserId, position: &Position) {
+        for connection in self.people.get(&user).into_iter().flatten() {
+            if connection.queue.is_live() {
+                tracing::debug!(connection = %connection.id, "a stream is not shown what changed when its person had left");
+                connection.cut(Reset::TooFar, position.clone());
+                self.unsubscribed.push(user);
             }
         }
     }

@@ -1,10 +1,11 @@
-use chat_core::ids::{ChatId, UserId};
+use chat_core::ids::{ChatId, UserId, WorkspaceId};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{queue::Pushed, *};
 use crate::{
-    fixtures::{at, chat_update, epoch, message, position, subscriber},
+    departures::Departure,
+    fixtures::{at, chat_update, epoch, message, position, subscriber, workspace_update},
     frame::Form,
     reason::Reset,
     ring::RingLimits,
@@ -133,21 +134,21 @@ fn an_interruption_goes_before_frames_and_an_end_is_final() {
 
 #[test]
 fn a_registration_follows_its_person_to_the_present() {
-    let (user, chat, other) = (UserId::new(), ChatId::new(), ChatId::new());
+    let (user, workspace, chat) = (UserId::new(), WorkspaceId::new(), ChatId::new());
     let mut ring = Ring::new(RingLimits { events: 4, bytes: 1 << 20 }, 0);
     for event in [
-        message(1, chat),
-        message(2, chat),
-        chat_update(3, "member_removed", chat, Some(user)),
-        message(4, chat),
-        chat_update(5, "member_added", other, Some(user)),
-        message(6, other),
+        workspace_update(1, "updated", workspace, None),
+        workspace_update(2, "updated", workspace, None),
+        workspace_update(3, "member_removed", workspace, Some(user)),
+        workspace_update(4, "updated", workspace, None),
+        chat_update(5, "member_added", chat, Some(user)),
+        message(6, chat),
     ] {
         ring.push(entry(&event));
     }
     let connection = connection(user, ROOMY);
-    let at_2 = Memberships { chats: [chat].into(), ..Memberships::default() };
-    let at_6 = Memberships { chats: [other].into(), ..Memberships::default() };
+    let at_2 = Memberships { workspaces: [workspace].into(), ..Memberships::default() };
+    let at_6 = Memberships { chats: [chat].into(), ..Memberships::default() };
     assert_eq!(follow(&ring, &connection, 2, at_2.clone()), Some(at_6));
     assert_eq!(taken(&connection.queue), [3, 5, 6]);
     assert_eq!(follow(&ring, &connection, 1, at_2), None);
@@ -213,4 +214,34 @@ fn a_person_has_so_many_streams_and_those_that_run_go_on() {
         assert!(unlimited.has_place(&guard.share()));
         unlimited.attach(guard.share());
     }
+}
+
+#[test]
+fn a_registration_from_before_its_person_left_a_chat_is_stale() {
+    let (user, other, chat) = (UserId::new(), UserId::new(), ChatId::new());
+    let mut ring = Ring::new(RingLimits { events: 9, bytes: 1 << 20 }, 0);
+    for event in [
+        message(1, chat),
+        chat_update(2, "member_removed", chat, Some(user)),
+        chat_update(3, "member_added", chat, Some(user)),
+        message(4, chat),
+        chat_update(5, "member_removed", chat, Some(other)),
+    ] {
+        ring.push(entry(&event));
+    }
+    let here = Memberships { chats: [chat].into(), ..Memberships::default() };
+    let given = |ring: &Ring, position| {
+        let connection = connection(user, ROOMY);
+        let memberships = follow(ring, &connection, position, here.clone())?;
+        assert_eq!(memberships, here);
+        Some(taken(&connection.queue))
+    };
+    assert_eq!(given(&ring, 1), None);
+    assert_eq!(given(&ring, 2), Some(vec![3, 4, 5]));
+    // The messages were read when it had left again, which the hub has not come to.
+    let leaves = |user| Arc::new(Departures::of(&[], &[Departure { id: 6, chat, user }], true));
+    ring.expect(leaves(user));
+    assert_eq!(given(&ring, 2), None);
+    ring.expect(leaves(other));
+    assert_eq!(given(&ring, 2), Some(vec![3, 4, 5]));
 }
