@@ -96,13 +96,12 @@ impl Departures {
             .filter(|changed| *changed > entry.id)
     }
 
-    /// Those of a person.
-    pub fn by(&self, user: UserId) -> impl Iterator<Item = Departure> {
-        let told = move |(chat, people): (&ChatId, &'_ HashMap<UserId, Vec<i64>>)| {
-            let departure = |id| Departure { id, chat: *chat, user };
-            people.get(&user).into_iter().flatten().copied().map(departure).collect::<Vec<_>>()
+    /// The chats that `user` leaves after `position`.
+    pub fn left_by(&self, user: UserId, position: i64) -> impl Iterator<Item = ChatId> {
+        let leaves = move |people: &HashMap<UserId, Vec<i64>>| {
+            people.get(&user).is_some_and(|left| left.iter().any(|left| *left > position))
         };
-        self.chats.iter().flat_map(told)
+        self.chats.iter().filter(move |(_, people)| leaves(people)).map(|(chat, _)| *chat)
     }
 }
 

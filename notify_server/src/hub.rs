@@ -268,7 +268,7 @@ impl Hub {
 fn follow(ring: &Ring, connection: &Connection, position: i64, mut own: Memberships) -> Option<Memberships> {
     let user = connection.subscriber.user_id();
     let between = ring.range(position, ring.head())?;
-    if ring.departures(user, position)?.next().is_some() {
+    if !ring.left_by(user, position)?.is_empty() {
         return None;
     }
     connection.queue.subscribe();

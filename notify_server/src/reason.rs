@@ -9,8 +9,8 @@ pub enum Reset {
     Epoch,
     /// The events after the cursor have been dropped.
     Expired,
-    /// The cursor is further behind than is replayed, or the person is: they have left a chat before what was said there
-    /// was delivered, and it was changed since.
+    /// The cursor is further behind than is replayed; or the person has left a chat before all that was said there until
+    /// then was delivered, and it may have been changed since.
     TooFar,
     /// The cursor never was a position of this log.
     Unknown,

@@ -13,7 +13,7 @@ use crate::{
     hub::{Frames, Waiting},
     metrics::STREAMS,
     reason::Reset,
-    ring::{Recent, Ring},
+    ring::Recent,
     state::AppState,
     store::{self, Snapshot},
 };
@@ -46,10 +46,8 @@ pub enum Progress {
     Ready,
     /// Everything was replayed.
     Done,
-    /// The rest is gone.
+    /// The rest is gone, or not to be shown any more.
     Lost(Reset),
-    /// The person has left a chat: a new replay, from where the client is, withholds what was written there.
-    Outdated,
 }
 
 impl Replay {
@@ -102,7 +100,8 @@ impl Replay {
     /// Reads on until frames wait, or to the end. After an error it can be called again.
     ///
     /// A message is shown as it is when it is read, which may be after the person has left its chat. So nothing goes
-    /// out before the hub has seen everything up to then, and the person has left nothing by then.
+    /// out before the hub has seen everything up to then, and when the person has left something by then, the rest is
+    /// for them to reload. It is not withheld: they may be back already, and would miss it.
     pub async fn advance(&mut self, state: &AppState) -> Result<Progress, Error> {
         while self.ready.is_empty() {
             if self.at >= self.until {
@@ -125,14 +124,26 @@ impl Replay {
             state.hub.reached(read_at).await?;
             self.read_at = None;
         }
-        Ok(if self.is_outdated(&state.hub.ring()) { Progress::Outdated } else { Progress::Ready })
+        Ok(if self.has_stayed(state).await? { Progress::Ready } else { Progress::Lost(Reset::TooFar) })
     }
 
-    /// Whether the person has left a chat that this shows, or may have.
-    fn is_outdated(&mut self, ring: &Ring) -> bool {
-        let lost = ring.lost(self.view.user, &self.view.readable.chats, self.stayed_until);
-        self.stayed_until = ring.head();
-        lost.unwrap_or(true)
+    /// Whether the person has left none of the chats that this shows, up to where messages were read.
+    async fn has_stayed(&mut self, state: &AppState) -> Result<bool, Error> {
+        let View { user, readable, .. } = &self.view;
+        let (head, left) = {
+            let ring = state.hub.ring();
+            (ring.head(), ring.left_by(*user, self.stayed_until))
+        };
+        let left = match left {
+            Some(left) => left,
+            None => store::own_changes(&state.pool, *user, self.stayed_until, i64::MAX)
+                .await?
+                .into_iter()
+                .filter_map(|change| change.left_chat())
+                .collect(),
+        };
+        self.stayed_until = head;
+        Ok(left.is_disjoint(&readable.chats))
     }
 
     fn show(&mut self, entries: &[Recent]) {

@@ -13,7 +13,7 @@ use chat_core::ids::{ChatId, MessageId, UserId};
 
 use crate::{
     departures::{Departure, Departures},
-    directory::{Change, Memberships},
+    directory::Memberships,
     entry::Entry,
     frame::Frame,
 };
@@ -160,23 +160,13 @@ impl Ring {
         Recent { entry: Arc::clone(entry), newest: newest.cloned(), edit: edit.cloned() }
     }
 
-    /// Whether `user` has left one of `chats` after `position`, or one of them was deleted, as far as the messages in
-    /// here were read; none when that is not known any more.
-    #[must_use]
-    pub fn lost(&self, user: UserId, chats: &HashSet<ChatId>, position: i64) -> Option<bool> {
-        let mut changes = self.range(position, self.head)?.filter_map(|entry| entry.route.change.as_ref());
-        let deleted = |change: &Change| matches!(change, Change::DeletedChat(chat) if chats.contains(chat));
-        let mut departures = self.departures(user, position)?;
-        Some(departures.any(|departure| chats.contains(&departure.chat)) || changes.any(deleted))
-    }
-
-    /// Where `user` leaves a chat after `position`, as far as the messages in here were read; none when that is not
+    /// The chats that `user` leaves after `position`, as far as the messages in here were read; none when that is not
     /// known any more.
     #[must_use]
-    pub fn departures(&self, user: UserId, position: i64) -> Option<impl Iterator<Item = Departure>> {
+    pub fn left_by(&self, user: UserId, position: i64) -> Option<HashSet<ChatId>> {
         let told = self.range(position, self.head)?.filter_map(|entry| Departure::of(entry));
-        let to_come = self.departures.by(user).filter(|departure| departure.id > self.head);
-        Some(told.filter(move |departure| departure.user == user).chain(to_come))
+        let told = told.filter(|departure| departure.user == user).map(|departure| departure.chat);
+        Some(told.chain(self.departures.left_by(user, self.head)).collect())
     }
 
     /// Where `user` was at `after`, told from where they were at `until`, unless that is too long ago.

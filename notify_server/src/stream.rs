@@ -220,14 +220,9 @@ impl Stream {
             return Some(self.end(Bye::SessionRevoked));
         }
         tracing::debug!(connection = %self.connection.id, %error, "a stream waits to go on");
-        self.pause();
-        None
-    }
-
-    /// Tries nothing for a while.
-    fn pause(&mut self) {
         self.retry_at = Some(Instant::now() + BACKOFF[self.failures.min(BACKOFF.len() - 1)]);
         self.failures += 1;
+        None
     }
 
     /// The socket has drained, or the log has changed: subscribes again, from the stream's own cursor.
@@ -260,12 +255,6 @@ impl Stream {
             Progress::Lost(reason) => {
                 self.phase = Phase::Live;
                 Ok(Some(self.reset(reason, end)))
-            }
-            Progress::Outdated => {
-                self.phase = Phase::Behind;
-                // Not at once: somebody may leave one chat after the other.
-                self.pause();
-                Ok(None)
             }
         }
     }

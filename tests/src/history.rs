@@ -6,7 +6,7 @@
 //! 1. What was committed while somebody was in a chat reached each of their streams, or was excused by a `reset`
 //!    after which they found it by REST.
 //! 2. Ids rise on a connection, and an id stands for the same event on every stream.
-//! 3. Nothing came from before somebody joined, and nothing after they were removed.
+//! 3. Nothing came from before somebody joined, and nothing after they were removed, by whatever event.
 //! 4. What was acknowledged is there in the end, once, and was delivered.
 //! 5. A position says that everything up to it was delivered: that of a ping as well, and that of a snapshot.
 
@@ -17,6 +17,7 @@ use std::{
 
 use chat_core::event::Position;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::Received;
 
@@ -33,6 +34,10 @@ pub struct History {
     pub chats: Vec<Chat>,
     /// What was sent, or tried.
     pub sends: Vec<Send>,
+    /// What messages were made to say later, or may have been.
+    pub edits: Vec<Edit>,
+    /// Who was surely not in a chat, and when.
+    pub absences: Vec<Absence>,
     /// The streams.
     pub clients: Vec<Client>,
     /// The number of the log's last position, which each client has to come to.
@@ -122,6 +127,35 @@ pub enum Outcome {
     Unknown,
 }
 
+/// A new text of a message.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// Which message.
+    pub message: String,
+    /// Which version of it the text is of.
+    pub version: i64,
+    /// When it was asked for.
+    pub begun: Instant,
+}
+
+/// The text of a version: it says which one it is.
+pub fn text_of(version: i64, words: &str) -> String {
+    format!("{version} {words}")
+}
+
+/// A time in which a person was surely not in a chat.
+#[derive(Clone, Debug)]
+pub struct Absence {
+    /// From which chat.
+    pub chat: String,
+    /// Who.
+    pub person: String,
+    /// When the removal was acknowledged.
+    pub from: Instant,
+    /// When they were to be taken in again.
+    pub until: Option<Instant>,
+}
+
 /// One device of a person: a stream that comes back with its last position.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -153,6 +187,27 @@ pub struct Frame {
     pub position: Position,
     /// What else tells it from others.
     pub about: About,
+    /// The messages whose text it shows, as of when it was read.
+    pub shown: Vec<Shown>,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// A message whose text was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Which.
+    pub message: String,
+    /// What it said.
+    pub version: i64,
+}
+
+impl Shown {
+    /// Of a message or a quote; none without a text that says of which version it is.
+    fn of(message: &Value, shown: &Value) -> Option<Self> {
+        let (version, _) = shown["content"].as_str()?.split_once(' ')?;
+        Some(Self { message: message.as_str()?.to_owned(), version: version.parse().ok()? })
+    }
 }
 
 /// What an event is about.
@@ -186,7 +241,10 @@ impl Frame {
             person: field("user_id"),
             kind: field("type"),
         };
-        Some(Self { event: received.event.clone(), position, about })
+        let data = &received.data;
+        let message = Shown::of(&data["message_id"], data);
+        let shown = message.into_iter().chain(Shown::of(&data["reply_to"], &data["quote"])).collect();
+        Some(Self { event: received.event.clone(), position, about, shown, at: Instant::now() })
     }
 }
 

@@ -52,6 +52,7 @@ fn the_messages_of_a_full_batch_may_have_changed_after_any_departure_to_come() {
     let departure = |id| Departure { id, chat, user: leaver };
     let departures = Departures::of(&batch, &[departure(3), departure(9)], true);
     assert_eq!(withheld(&departures, &batch, leaver), [1]);
-    assert_eq!(departures.by(leaver).collect::<Vec<_>>(), [departure(3), departure(9)]);
-    assert_eq!(departures.by(UserId::new()).count(), 0);
+    assert_eq!(departures.left_by(leaver, 8).collect::<Vec<_>>(), [chat]);
+    assert_eq!(departures.left_by(leaver, 9).count(), 0);
+    assert_eq!(departures.left_by(UserId::new(), 0).count(), 0);
 }

@@ -43,6 +43,17 @@ pub enum Change {
     DeletedWorkspace(WorkspaceId),
 }
 
+impl Change {
+    /// The chat that somebody left.
+    #[must_use]
+    pub fn left_chat(&self) -> Option<ChatId> {
+        match self {
+            Self::LeftChat(chat, _) => Some(*chat),
+            _ => None,
+        }
+    }
+}
+
 /// The end of some of a person's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

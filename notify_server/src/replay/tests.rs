@@ -7,7 +7,6 @@ use chat_core::{
 
 use super::*;
 use crate::{
-    departures::{Departure, Departures},
     entry::Entry,
     fixtures::{chat_update, epoch, message, message_event, workspace_update},
     ring::{Ring, RingLimits},
@@ -166,35 +165,4 @@ fn a_frame_that_is_larger_than_the_room_gets_through() {
     let mut replay = Replay { room: 1, ..replay(user, chats(&[chat]), chats(&[chat]), &events) };
     replay.encode(&events);
     assert_eq!(replay.ready.iter().map(|frame| frame.id).collect::<Vec<_>>(), [1]);
-}
-
-#[test]
-fn a_replay_is_outdated_once_its_person_has_left_what_it_shows() {
-    let (user, other, chat, elsewhere) = (UserId::new(), UserId::new(), ChatId::new(), ChatId::new());
-    let mut ring = Ring::new(RingLimits { events: 3, bytes: 1 << 20 }, 1);
-    let mut outdated = |replay: &mut Replay, event: &Event| {
-        ring.push(Arc::new(Entry::of(event, &epoch())));
-        replay.is_outdated(&ring)
-    };
-    let at =
-        |position| Replay { stayed_until: position, ..replay(user, chats(&[chat]), chats(&[chat]), &[]) };
-    let (mut first, mut late, mut of_deleted) = (at(1), at(1), at(6));
-    for event in [
-        message(2, chat),
-        chat_update(3, "member_removed", chat, Some(other)),
-        chat_update(4, "member_removed", elsewhere, Some(user)),
-    ] {
-        assert!(!outdated(&mut first, &event), "{event:?}");
-    }
-    assert!(outdated(&mut first, &chat_update(5, "member_removed", chat, Some(user))));
-    assert!(outdated(&mut late, &message(6, chat)), "what happened is not known any more");
-    assert!(outdated(&mut of_deleted, &chat_update(7, "deleted", chat, None)));
-    // The messages were read when somebody had left, which the hub has not come to.
-    let leaves = |id, user| Arc::new(Departures::of(&[], &[Departure { id, chat, user }], true));
-    ring.expect(leaves(8, other));
-    assert!(!at(7).is_outdated(&ring));
-    ring.expect(leaves(8, user));
-    assert!(at(7).is_outdated(&ring));
-    ring.expect(leaves(7, user));
-    assert!(!at(7).is_outdated(&ring), "the snapshot was taken after that");
 }

@@ -194,3 +194,29 @@ fn it_tells_where_somebody_was() {
     assert_eq!(at(0), Some(chats(&[])));
     assert_eq!(at(-1), None);
 }
+
+#[test]
+fn it_tells_which_chats_somebody_leaves_as_far_as_its_messages_were_read() {
+    let (user, other, first, second) = (UserId::new(), UserId::new(), ChatId::new(), ChatId::new());
+    let mut ring = ring(
+        RingLimits { events: 3, ..WIDE },
+        [
+            message(1, first),
+            chat_update(2, "member_removed", first, Some(user)),
+            chat_update(3, "member_removed", second, Some(other)),
+            chat_update(4, "member_added", first, Some(user)),
+        ],
+    );
+    assert_eq!(ring.left_by(user, 0), None);
+    assert_eq!(ring.left_by(user, 1), Some([first].into()));
+    assert_eq!(ring.left_by(user, 2), Some([].into()));
+    // The messages were read when somebody had left whom the hub has not come to.
+    let leaves = |id, user| Arc::new(Departures::of(&[], &[Departure { id, chat: second, user }], true));
+    ring.expect(leaves(5, other));
+    assert_eq!(ring.left_by(user, 2), Some([].into()));
+    ring.expect(leaves(5, user));
+    assert_eq!(ring.left_by(user, 2), Some([second].into()));
+    assert_eq!(ring.left_by(user, 1), Some([first, second].into()));
+    ring.expect(leaves(4, user));
+    assert_eq!(ring.left_by(user, 2), Some([].into()), "it was told");
+}

@@ -21,6 +21,9 @@ use tokio::time::{Instant, sleep};
 /// How long the witnesses may take to come to the end in the calm.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// What takes a fault so long is said, for the servers may have been away all that time.
+const LONG: Duration = Duration::from_secs(5);
+
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -105,7 +108,15 @@ impl Storm {
         while Instant::now() < end || !due.is_empty() {
             sleep(Duration::from_millis(rng.random_range(50..400))).await;
             if let Some(fault) = due.pop().or_else(|| self.faults.choose(&mut rng).copied()) {
+                let struck = Instant::now();
                 strike(fault, &mut fleet, &pool, postgres.as_deref_mut(), &mut rng).await;
+                if struck.elapsed() > LONG {
+                    eprintln!(
+                        "{fault:?} took {:?}, {:?} before the end",
+                        struck.elapsed(),
+                        end - Instant::now()
+                    );
+                }
             }
         }
         let history = workload.finish(PATIENCE).await;

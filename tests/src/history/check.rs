@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Breach, Frame, History, Outcome, Violation, log::Log, walk::Walk};
+use super::{Absence, Breach, Frame, History, Outcome, Step, Violation, log::Log, walk::Walk};
 
 impl Frame {
     /// The message that it brings for the first time.
@@ -23,6 +23,7 @@ impl History {
         let log = Log::of(self, &mut violations);
         self.check_order(&log, &mut violations);
         self.check_sends(&mut violations);
+        self.check_absences(&mut violations);
         for client in &self.clients {
             violations.extend(Walk::of(client, &log).finish(self.end));
         }
@@ -95,6 +96,37 @@ impl History {
     }
 }
 
+impl History {
+    /// What was written while somebody was out of its chat did not come to them before they were back, not even by an
+    /// event from before.
+    fn check_absences(&self, violations: &mut Vec<Violation>) {
+        let edits = self.edits.iter().map(|edit| ((edit.message.as_str(), edit.version), edit.begun));
+        let edits: HashMap<_, _> = edits.collect();
+        let mut absences: HashMap<_, Vec<_>> = HashMap::new();
+        for absence in &self.absences {
+            absences.entry((absence.person.as_str(), absence.chat.as_str())).or_default().push(absence);
+        }
+        for client in &self.clients {
+            for step in &client.steps {
+                let Step::Frame(frame) = step else { continue };
+                let Some(chat) = frame.about.chat.as_deref() else { continue };
+                let Some(absences) = absences.get(&(client.person.as_str(), chat)) else { continue };
+                let written =
+                    frame.shown.iter().filter_map(|shown| edits.get(&(&*shown.message, shown.version)));
+                for written in written {
+                    let out = |absence: &&&Absence| {
+                        absence.from < *written && absence.until.is_none_or(|until| frame.at < until)
+                    };
+                    if let Some(absence) = absences.iter().find(out) {
+                        let details = format!("{}: {frame:?}, written during {absence:?}", client.name);
+                        violations.push(Violation { breach: Breach::Leak, details });
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let messages: usize = self.chats.iter().map(|chat| chat.messages.len()).sum();
@@ -111,18 +143,19 @@ impl std::fmt::Display for History {
         let (mut frames, mut connections, mut reloads) = (0_usize, 0_usize, 0_usize);
         for step in self.clients.iter().flat_map(|client| &client.steps) {
             match step {
-                super::Step::Frame(_) => frames += 1,
-                super::Step::Opened(_) => connections += 1,
-                super::Step::Reloaded(_) => reloads += 1,
+                Step::Frame(_) => frames += 1,
+                Step::Opened(_) => connections += 1,
+                Step::Reloaded(_) => reloads += 1,
             }
         }
         write!(
             f,
-            "{messages} messages; {} sends acknowledged, {} refused, {} unknown; {} clients with {frames} events \
-             over {connections} connections, {reloads} reloads",
+            "{messages} messages; {} sends acknowledged, {} refused, {} unknown, {} edits; {} clients with {frames} \
+             events over {connections} connections, {reloads} reloads",
             count("acknowledged"),
             count("refused"),
             count("unknown"),
+            self.edits.len(),
             self.clients.len(),
         )
     }

@@ -1,17 +1,21 @@
 //! The checker's teeth: a history in order, and what it says when one thing in it is changed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use chat_core::event::{Epoch, Position};
 
-use super::{About, Breach, Chat, Client, Frame, History, Message, Outcome, Reload, Send, Step};
+use tokio::time::Instant;
+
+use super::{
+    About, Absence, Breach, Chat, Client, Edit, Frame, History, Message, Outcome, Reload, Send, Shown, Step,
+};
 
 fn at(id: i64) -> Position {
     Position { epoch: Epoch("e".into()), id }
 }
 
 fn frame(event: &str, id: i64, about: About) -> Step {
-    Step::Frame(Frame { event: event.into(), position: at(id), about })
+    Step::Frame(Frame { event: event.into(), position: at(id), about, shown: Vec::new(), at: Instant::now() })
 }
 
 fn message(id: i64, seq: i64) -> Step {
@@ -73,7 +77,7 @@ fn in_order() -> History {
     let eves = [&whole[..2], &whole[9..]].concat();
     let clients =
         vec![client("ann", whole.clone()), client("bob", whole), client("dan", dans), client("eve", eves)];
-    History { chats: vec![chat], sends: sends.into(), clients, end: 18 }
+    History { chats: vec![chat], sends: sends.into(), clients, end: 18, ..History::default() }
 }
 
 const BOB: usize = 1;
@@ -177,6 +181,28 @@ fn a_leak_is_refused() {
 }
 
 #[test]
+fn what_was_written_after_a_removal_is_a_leak_by_an_event_from_before_it_as_well() {
+    let start = Instant::now();
+    let second = |n| start + Duration::from_secs(n);
+    // Dan is out from the second second on, and the third message is edited in the fourth.
+    let breaches = |version, arrived, back| {
+        after(|history| {
+            history.edits.push(Edit { message: "m3".into(), version: 2, begun: second(4) });
+            let (chat, person) = ("c".into(), "dan".into());
+            history.absences.push(Absence { chat, person, from: second(2), until: back });
+            let Step::Frame(frame) = &mut history.clients[DAN].steps[4] else { unreachable!("a message") };
+            frame.shown.push(Shown { message: "m3".into(), version });
+            frame.at = arrived;
+        })
+    };
+    assert_eq!(breaches(1, second(5), None), []);
+    assert_eq!(breaches(2, second(5), None), [Breach::Leak]);
+    assert_eq!(breaches(2, second(5), Some(second(6))), [Breach::Leak]);
+    assert_eq!(breaches(2, second(5), Some(second(3))), [], "he was back before it was written");
+    assert_eq!(breaches(2, second(7), Some(second(6))), [], "he was back, and may read it");
+}
+
+#[test]
 fn who_was_removed_while_away_is_owed_the_removal_alone() {
     let away = |steps: &mut Vec<Step>| {
         steps.splice(4..5, [Step::Opened(Some(at(13))), stream("hello", 13)]);
@@ -220,7 +246,13 @@ fn a_client_must_come_to_the_end() {
 fn another_log_needs_a_reset() {
     let other = |event: &str| {
         let position = Position { epoch: Epoch("f".into()), id: 18 };
-        Step::Frame(Frame { event: event.into(), position, about: About::default() })
+        Step::Frame(Frame {
+            event: event.into(),
+            position,
+            about: About::default(),
+            shown: Vec::new(),
+            at: Instant::now(),
+        })
     };
     assert_eq!(after_step(BOB, |steps| steps.push(other("ping"))), [Breach::Order]);
     assert_eq!(after_step(BOB, |steps| steps.extend([other("reset"), reload(18, 1..=5), other("ping")])), []);
