@@ -12,6 +12,7 @@ pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod operators;
 pub mod permission;
 pub mod problem;
 pub mod pulse;

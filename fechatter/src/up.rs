@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use chat_core::{clock::Clock, http::listen::Listeners, settings::Problems};
+use chat_core::{clock::Clock, http::listen::Listeners, operators, settings::Problems};
 use fechatter_server::{
     auth::issuer::key_files::{KeyRing, make},
     config::{AuthSettings, Settings},
@@ -28,10 +28,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    routes::{self, Servers},
-    schema,
-};
+use crate::{schema, servers::Servers};
 
 /// Connections of the private PostgreSQL.
 const MAX_CONNECTIONS: u16 = 100;
@@ -82,7 +79,7 @@ impl Site {
         let rest = fechatter_server::App::start(settings, clock.clone(), &shutdown)?;
         let events = notify_server::App::start(notify, clock, shutdown.clone())?;
         let router = docs::with_docs(rest.api().merge(events.api()));
-        let admin = routes::admin(Servers { rest, events });
+        let admin = operators::routes(Servers { rest, events });
         Ok(Self { listeners, router, admin, shutdown, postgres, address, admin_address, scheme })
     }
 

@@ -19,7 +19,6 @@ pub mod mentions;
 pub mod messages;
 mod metrics;
 pub mod permissions;
-mod readiness;
 pub mod routes;
 pub mod saved;
 pub mod search;
@@ -35,6 +34,7 @@ use chat_core::{
     api::Api,
     clock::Clock,
     essential,
+    operators::{self, Operated},
     readiness::Readiness,
     renewal,
     telemetry::{metrics::keep_up, pools::PoolGauges},
@@ -44,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::Settings, state::AppState};
 
 /// The application, running: its background tasks end with the token given to [`App::start`].
+#[derive(Clone)]
 pub struct App {
     state: AppState,
 }
@@ -86,19 +87,22 @@ impl App {
         routes::api(self.state.clone())
     }
 
-    /// Whether it can serve.
-    #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        readiness::judge(&self.state)
-    }
-
-    /// Brings those metrics up to date that are looked at only when somebody asks.
-    pub fn observe(&self) {
-        self.state.observe();
-    }
-
     /// The operators' endpoints.
     pub fn admin(&self) -> Router {
-        routes::admin(self.state.clone())
+        operators::routes(self.clone())
+    }
+}
+
+impl Operated for App {
+    type Readiness = Readiness;
+
+    /// The database answers by the schema of this version, the event log is followed, and the server is not to end.
+    fn readiness(&self) -> Readiness {
+        let health = &self.state.health;
+        health.judge(health.feed.id())
+    }
+
+    fn observe(&self) {
+        self.state.observe();
     }
 }

@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, State},
-    middleware,
-    response::Response,
-    routing::get,
-};
+use axum::{extract::DefaultBodyLimit, middleware};
 use chat_core::{
     api::{Api, about},
     http::capacity::answer_within,
-    telemetry::metrics,
 };
 use utoipa::openapi::OpenApi;
 
-use crate::{auth, chats, members, mentions, permissions, readiness, state::AppState, users};
+use crate::{auth, chats, members, mentions, permissions, state::AppState, users};
 
 /// Where the document is.
 pub const OPENAPI: &str = "/api/openapi.json";
@@ -284,18 +277,4 @@ fn chat_api() -> Api<AppState> {
             members::remove,
             about("Remove somebody from a chat").refuses(&[409]),
         )
-}
-
-async fn measurements(State(state): State<AppState>) -> Response {
-    state.observe();
-    metrics::page()
-}
-
-/// The operators' endpoints.
-pub(crate) fn admin(state: AppState) -> Router {
-    Router::new()
-        .route("/livez", get(readiness::live))
-        .route("/readyz", get(readiness::ready))
-        .route("/metrics", get(measurements))
-        .with_state(state)
 }

@@ -12,7 +12,6 @@ pub mod hub;
 pub mod intake;
 mod light;
 mod metrics;
-mod readiness;
 pub mod reason;
 pub mod replay;
 pub mod ring;
@@ -37,6 +36,7 @@ use chat_core::{
     feed::FeedProgress,
     http::{capacity::Capacity, client_address::Locator},
     limits::{Allowance, Gate, Limit},
+    operators::{self, Operated},
     readiness::{Health, Readiness},
     renewal,
     telemetry::{metrics::keep_up, pools::PoolGauges},
@@ -55,6 +55,7 @@ use crate::{
 };
 
 /// The application, running: its background tasks and its streams end with the token given to [`App::start`].
+#[derive(Clone)]
 pub struct App {
     state: AppState,
 }
@@ -128,25 +129,27 @@ impl App {
         routes::api(self.state.clone())
     }
 
-    /// Whether it can serve.
-    #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        readiness::judge(&self.state)
-    }
-
-    /// Brings those metrics up to date that are looked at only when somebody asks.
-    pub fn observe(&self) {
-        self.state.observe();
-    }
-
     /// The operators' endpoints.
     pub fn admin(&self) -> Router {
-        routes::admin(self.state.clone())
+        operators::routes(self.clone())
     }
 
     /// The routes with their own document, for a server that runs them alone.
     pub fn router(&self) -> Router {
         routes::with_document(self.api())
+    }
+}
+
+impl Operated for App {
+    type Readiness = Readiness;
+
+    /// The database answers by the schema of this version, the event log is delivered, and the server is not to end.
+    fn readiness(&self) -> Readiness {
+        self.state.health.judge(self.state.hub.position().map(|position| position.id))
+    }
+
+    fn observe(&self) {
+        self.state.observe();
     }
 }
 

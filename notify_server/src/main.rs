@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("notify_server: {error}");
+            eprintln!("notify_server: {error:#}");
             ExitCode::FAILURE
         }
     }

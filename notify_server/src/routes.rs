@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, middleware, response::Response, routing::get};
+use axum::{Router, middleware};
 use chat_core::{
     api::{Api, BEARER, about, served},
     http::capacity::answer_within,
-    telemetry::metrics,
 };
 use utoipa::openapi::{
     Info, OpenApi,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::{readiness, sse, state::AppState, ticket};
+use crate::{sse, state::AppState, ticket};
 
 /// Where the document is, when this server runs on its own.
 pub const OPENAPI: &str = "/api/notifications/openapi.json";
@@ -51,18 +50,4 @@ pub(crate) fn with_document(api: Api<()>) -> Router {
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     schemes.insert(BEARER.to_owned(), SecurityScheme::Http(bearer).into());
     router.route(OPENAPI, served(&document))
-}
-
-async fn measurements(State(state): State<AppState>) -> Response {
-    state.observe();
-    metrics::page()
-}
-
-/// The operators' endpoints.
-pub(crate) fn admin(state: AppState) -> Router {
-    Router::new()
-        .route("/livez", get(readiness::live))
-        .route("/readyz", get(readiness::ready))
-        .route("/metrics", get(measurements))
-        .with_state(state)
 }

@@ -59,7 +59,9 @@ fn sql_stands_in_stores_and_the_feed() {
 
 #[test]
 fn paths_stand_in_routes() {
-    let found = strays(&["\"/api", "\"/livez", "\"/readyz"], |name| name.ends_with("routes.rs"));
+    let found = strays(&["\"/api", "\"/livez", "\"/readyz"], |name| {
+        name.ends_with("routes.rs") || name == "chat_core/src/operators.rs"
+    });
     assert_eq!(found, Vec::<String>::new());
 }
 

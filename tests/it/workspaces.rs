@@ -28,6 +28,32 @@ async fn a_workspace_is_made_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_is_deleted_with_more_chats_than_go_into_one_transaction() {
+    let site = Site::start().await;
+    let (ann, bob) = (site.sign_up("ann").await, site.sign_up("bob").await);
+    let (workspace, other) = (ann.make_workspace("Acme").await, ann.make_workspace("Other").await);
+    ann.welcome(&workspace, &bob).await;
+    let kept = ann.make_chat(&other, "PublicChannel", &[]).await;
+    sqlx::query(
+        "insert into chats (id, workspace_id, chat_type, name, created_by)
+         select gen_random_uuid(), $1::uuid, 'PublicChannel', 'Channel ' || n, $2::uuid
+         from generate_series(1, 2500) n",
+    )
+    .bind(&workspace)
+    .bind(&ann.id)
+    .execute(&site.pool)
+    .await
+    .expect("an insert");
+    let mut stream = bob.stream(None).await;
+    ann.delete(&format!("/api/workspaces/{workspace}")).await.expect(204);
+    for _ in 0..2500 {
+        stream.expect_update("deleted").await;
+    }
+    assert_eq!(stream.expect("workspace_update").await.data["type"], "deleted", "after its chats");
+    ann.get(&format!("/api/chats/{kept}")).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_invite_has_limited_uses_and_an_end() {
     let site = Site::start().await;
     let ann = site.sign_up("ann").await;

@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures::StreamExt;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{Actor, contract};
 
@@ -29,6 +29,10 @@ type Events = Pin<Box<dyn futures::Stream<Item = Result<Event, EventStreamError<
 pub struct Stream {
     name: String,
     events: Events,
+    opened: Instant,
+    /// What its `hello` calls it, and what came last: for who finds out why nothing more did.
+    connection: Value,
+    last: String,
 }
 
 impl Stream {
@@ -87,17 +91,34 @@ impl Stream {
         if header("server").is_none() {
             assert_eq!(header("x-accel-buffering").as_deref(), Some("no"));
         }
-        Self { name: name.to_owned(), events: Box::pin(response.bytes_stream().eventsource()) }
+        let events = Box::pin(response.bytes_stream().eventsource());
+        Self {
+            name: name.to_owned(),
+            events,
+            opened: Instant::now(),
+            connection: Value::Null,
+            last: String::new(),
+        }
     }
 
     /// The next event of any kind; none when the stream has ended.
     pub async fn next(&mut self) -> Option<Received> {
         let next = timeout(PATIENCE, self.events.next()).await;
-        let event = next.unwrap_or_else(|_| panic!("{}: nothing came", self.name))?;
+        let event = next.unwrap_or_else(|_| {
+            let Self { name, opened, connection, last, .. } = self;
+            panic!(
+                "{name}: nothing came on stream {connection}, opened {:?} ago, after {last}",
+                opened.elapsed()
+            )
+        })?;
         // A connection that was cut is an end as well.
         let event = event.ok()?;
         let data = serde_json::from_str(&event.data).unwrap_or_else(|_| panic!("{}: {event:?}", self.name));
         contract::check_event(&event.event, &data);
+        if event.event == "hello" {
+            self.connection = data["connection"].clone();
+        }
+        self.last = format!("{} {}", event.event, event.id);
         Some(Received { event: event.event, id: event.id, data })
     }
 

@@ -18,6 +18,9 @@ use crate::{
     idempotency::{self, types::Once},
 };
 
+/// Chats that are deleted in one transaction: some tenths of a second.
+const CHATS_AT_ONCE: u64 = 1000;
+
 /// `query_as!` for the workspaces of person $1 that the given condition picks.
 macro_rules! workspaces {
     ($condition:literal, $($argument:expr),+ $(,)?) => {
@@ -141,17 +144,40 @@ pub(super) async fn update(
     Ok(workspace)
 }
 
-/// Deletes a workspace with its chats.
+/// Deletes a workspace with its chats: most of them first, so many at a time, for nobody can write anything meanwhile.
+/// What was cut off is to be asked for again.
 pub(super) async fn delete(
     pool: &Pool,
     permit: &WorkspacePermit<DeleteWorkspace>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    while delete_some_chats(pool, permit, now).await? == CHATS_AT_ONCE {}
     let mut tx = begin_write(pool, Some(permit.user_id())).await?;
     permit.confirm(&mut tx).await?;
     delete_with_chats(&mut tx, permit.workspace_id(), permit.user_id(), now).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Answers how many chats there were, [`CHATS_AT_ONCE`] at most.
+async fn delete_some_chats(
+    pool: &Pool,
+    permit: &WorkspacePermit<DeleteWorkspace>,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    let mut tx = begin_write(pool, Some(permit.user_id())).await?;
+    permit.confirm(&mut tx).await?;
+    let deleted = sqlx::query!(
+        "update chats set deleted_at = $3, updated_at = $3
+         where id in (select id from chats where workspace_id = $1 and deleted_at is null limit $2)",
+        permit.workspace_id().0,
+        i64::try_from(CHATS_AT_ONCE).unwrap_or(i64::MAX),
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
 }
 
 /// Deletes a workspace that `owner` owns: first the chats, so that its end is the last that is heard of it.
