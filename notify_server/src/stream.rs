@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_core::{event::Position, http::handover::PlainConnection};
 use chrono::TimeDelta;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
 
 /// Bytes of text in a chunk: many events in one write, and a bound on what a slow socket has taken over.
 pub const CHUNK: usize = 64 * 1024;
+/// How long the database may take before the stream tries once more.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Waits between attempts to go on after a failure.
 const BACKOFF: [Duration; 5] = [
     Duration::from_millis(100),
@@ -205,13 +207,14 @@ impl Stream {
             }
             self.retry_at = None;
         }
+        // Whatever the database does, the client hears something now and then. Given up, each can be asked for again.
         let done = match self.phase {
-            Phase::Behind => self.catch_up().await,
-            Phase::Replaying(_) => self.replay().await,
-            Phase::Live => Ok(self.live().await),
-            Phase::Ended => Ok(None),
+            Phase::Behind => timeout(PATIENCE, self.catch_up()).await,
+            Phase::Replaying(_) => timeout(PATIENCE, self.replay()).await,
+            Phase::Live => Ok(Ok(self.live().await)),
+            Phase::Ended => return None,
         };
-        done.unwrap_or_else(|error| self.fail(error))
+        done.unwrap_or(Err(Error::Behind)).unwrap_or_else(|error| self.fail(error))
     }
 
     /// Keeps the stream open over a failure; only a session that has ended ends it.
