@@ -13,13 +13,6 @@ async fn count(site: &Site, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&site.pool).await.expect("a count")
 }
 
-/// A server cleans up when it starts.
-async fn clean_up(site: &Site) {
-    let server = site.another_rest();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    server.stop().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_chat_is_purged_after_a_month_in_silence() {
     let site = Site::start().await;
@@ -52,11 +45,11 @@ async fn a_deleted_chat_is_purged_after_a_month_in_silence() {
     let events = count(&site, "select max(id) from events").await;
 
     site.clock.advance(TimeDelta::days(29));
-    clean_up(&site).await;
+    site.clean_up().await;
     assert_eq!(count(&site, "select count(*) from messages").await, 2501);
 
     site.clock.advance(TimeDelta::days(2));
-    clean_up(&site).await;
+    site.clean_up().await;
     assert_eq!(count(&site, "select count(*) from messages").await, 1);
     assert_eq!(count(&site, "select count(*) from chat_members").await, 2);
     assert_eq!(count(&site, "select count(*) from chats").await, 1);
@@ -78,12 +71,12 @@ async fn a_deleted_workspace_is_purged_after_a_month_in_silence() {
     let events = count(&site, "select max(id) from events").await;
 
     site.clock.advance(TimeDelta::days(29));
-    clean_up(&site).await;
+    site.clean_up().await;
     assert_eq!(count(&site, "select count(*) from workspaces").await, 2);
     assert_eq!(count(&site, "select count(*) from workspace_members").await, 4);
 
     site.clock.advance(TimeDelta::days(2));
-    clean_up(&site).await;
+    site.clean_up().await;
     assert_eq!(count(&site, "select count(*) from workspaces where name = 'Kept'").await, 1);
     assert_eq!(count(&site, "select count(*) from workspaces").await, 1);
     assert_eq!(count(&site, "select count(*) from workspace_members").await, 2);

@@ -405,9 +405,7 @@ async fn a_purged_chat_takes_its_threads_along_in_silence() {
     let events = count("select max(id) from events").await;
     assert_eq!(count("select count(*) from thread_followers").await, 6);
     site.clock.advance(chrono::TimeDelta::days(31));
-    let server = site.another_rest();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    server.stop().await;
+    site.clean_up().await;
     for left in [
         "select count(*) from messages",
         "select count(*) from thread_followers",

@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use chat_core::{clock::Clock, http::listen::Listeners};
+use chat_core::{clock::Clock, database::Pool, http::listen::Listeners};
 use fechatter_server::{
     auth::issuer::make_key_files,
     config::Settings,
     docs,
+    housekeeping::{self, Purged},
     vault::{ring::make_file_keys, settings::FileSettings},
 };
 use notify_server::config::Settings as NotifySettings;
@@ -155,6 +156,12 @@ impl Site {
     /// Another stream server on the same database.
     pub fn another_notify(&self) -> Server {
         start_notify(&self.notify_settings, &self.clock)
+    }
+
+    /// Has what has expired or was deleted long ago removed, as an operator may; the servers do it every minute.
+    pub async fn clean_up(&self) -> Purged {
+        let pool = Pool::new(self.pool.clone(), Duration::from_secs(30));
+        housekeeping::run_now(&pool, &self.settings, self.clock.now()).await.expect("a clean-up")
     }
 
     /// The key that signs tokens.
