@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{limits::Refusal, pulse::Late, telemetry::pools};
+use crate::{limits::LimitExceeded, pulse::Late, telemetry::pools};
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -44,7 +44,7 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The rate limit that was met.
     #[serde(skip)]
-    pub refusal: Option<Refusal>,
+    pub exceeded: Option<LimitExceeded>,
 }
 
 /// What is wrong with one field.
@@ -80,7 +80,7 @@ impl Problem {
             errors: Vec::new(),
             request_id: None,
             retry_after: None,
-            refusal: None,
+            exceeded: None,
         }
     }
 
@@ -118,12 +118,12 @@ impl Problem {
 
     /// 429: a rate limit was met.
     #[must_use]
-    pub fn too_many(refusal: Refusal) -> Self {
-        let seconds = refusal.seconds();
+    pub fn too_many(exceeded: LimitExceeded) -> Self {
+        let seconds = exceeded.seconds();
         let detail = format!("Too many requests: try again in {seconds} s.");
         Self {
             retry_after: Some(seconds),
-            refusal: Some(refusal),
+            exceeded: Some(exceeded),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
         }
     }
@@ -163,9 +163,9 @@ impl From<Late> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        Self::too_many(refusal)
+impl From<LimitExceeded> for Problem {
+    fn from(exceeded: LimitExceeded) -> Self {
+        Self::too_many(exceeded)
     }
 }
 
@@ -180,9 +180,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(refusal) = self.refusal {
-            headers.extend(refusal.policy().map(|policy| (RATE_LIMIT_POLICY, policy)));
-            headers.extend(refusal.state().map(|state| (RATE_LIMIT, state)));
+        if let Some(exceeded) = self.exceeded {
+            headers.extend(exceeded.policy().map(|policy| (RATE_LIMIT_POLICY, policy)));
+            headers.extend(exceeded.state().map(|state| (RATE_LIMIT, state)));
         }
         response.extensions_mut().insert(self);
         response

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chat_core::{
-    limits::Refusal,
+    limits::LimitExceeded,
     problem::{FieldError, Problem},
 };
 
@@ -47,7 +47,7 @@ pub enum Error {
     MentionAllForbidden,
     /// A rate limit was met.
     #[error("too many requests")]
-    TooMany(Refusal),
+    TooMany(LimitExceeded),
     /// A wrong address or password; which of them stays untold.
     #[error("e-mail address or password is wrong")]
     SignInRefused,
@@ -171,9 +171,9 @@ impl From<VaultError> for Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::TooMany(refusal)
+impl From<LimitExceeded> for Error {
+    fn from(exceeded: LimitExceeded) -> Self {
+        Self::TooMany(exceeded)
     }
 }
 
@@ -191,7 +191,7 @@ impl From<Error> for Problem {
                 "mention_all_forbidden",
                 "In a chat of this size only its admins mention everybody.",
             ),
-            Error::TooMany(refusal) => Self::too_many(refusal),
+            Error::TooMany(exceeded) => Self::too_many(exceeded),
             Error::SignInRefused => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "sign_in_refused",

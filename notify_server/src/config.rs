@@ -8,7 +8,7 @@ use std::{
 use chat_core::{
     database::{DatabaseSettings, SettingsError},
     http::{
-        gate::Capacity,
+        connection_limit::ConnectionLimits,
         listen::{ClientLimits, ListenSettings},
     },
     limits::Allowance,
@@ -109,7 +109,10 @@ impl LimitSettings {
     #[must_use]
     pub fn clients(&self) -> ClientLimits {
         ClientLimits {
-            capacity: Capacity { connections: self.connections, per_address: self.connections_per_address },
+            connections: ConnectionLimits {
+                connections: self.connections,
+                per_address: self.connections_per_address,
+            },
             first_byte_s: self.first_byte_s,
             head_s: self.head_s,
             body_idle_s: self.body_idle_s,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use chat_core::{limits::Refusal, problem::Problem, pulse::Late};
+use chat_core::{limits::LimitExceeded, problem::Problem, pulse::Late};
 
 /// When to ask again for a stream that there was no place for. A place is free once a window is closed.
 const STREAM_PAUSE: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ impl From<Error> for Problem {
             Error::TooManyStreams { most } => Self {
                 code: "too_many_streams",
                 detail: "You have as many event streams open as one person may have.".into(),
-                ..Self::too_many(Refusal::of_places("streams_per_person", most, STREAM_PAUSE))
+                ..Self::too_many(LimitExceeded::of_places("streams_per_person", most, STREAM_PAUSE))
             },
             Error::Ending => Self::unavailable("The server is about to end."),
             Error::Late(late) => Self::from(late),

@@ -12,8 +12,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection::{self, CROWD, Host, Patience},
-    gate::Gate,
-    refusals::Refusals,
+    connection_limit::ConnectionLimiter,
+    tarpit::Tarpit,
     tls::{self, Tls},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Door {
     /// None for clear text.
     pub tls: Option<Tls>,
     /// How many there may be.
-    pub gate: Arc<Gate>,
+    pub limiter: Arc<ConnectionLimiter>,
     /// How many of them may be new at the same time.
     pub crowd: usize,
     /// How long they may take.
@@ -38,7 +38,7 @@ impl Default for Door {
     fn default() -> Self {
         Self {
             tls: None,
-            gate: Arc::default(),
+            limiter: Arc::default(),
             crowd: CROWD,
             patience: Patience::default(),
             drain: Duration::ZERO,
@@ -50,7 +50,7 @@ impl Default for Door {
 ///
 /// Streams must end by the same token: an open answer holds the server until that is over.
 pub(super) async fn serve(listener: TcpListener, router: Router, door: Door, shutdown: CancellationToken) {
-    let Door { tls, gate, crowd, patience, drain } = door;
+    let Door { tls, limiter, crowd, patience, drain } = door;
     let (open, crowd) = (TaskTracker::new(), Arc::new(Semaphore::new(crowd)));
     // Ends what is left when this function does.
     let cut = CancellationToken::new();
@@ -60,11 +60,11 @@ pub(super) async fn serve(listener: TcpListener, router: Router, door: Door, shu
         tokio::spawn(cut.clone().run_until_cancelled_owned(tls.follow(tls::LOOK)));
     }
     let shared = shutdown.clone();
-    let refusals = Refusals::default();
-    let host = Arc::new(Host { router, tls: acceptor, patience, shutdown: shared, open, crowd, refusals });
+    let tarpit = Tarpit::default();
+    let host = Arc::new(Host { router, tls: acceptor, patience, shutdown: shared, open, crowd, tarpit });
     while let Some((socket, address)) = shutdown.run_until_cancelled(accept(&listener)).await {
         // Whoever is too many is closed at once: telling them so would take what there is not.
-        let Some(place) = gate.admit(address.ip()) else { continue };
+        let Some(place) = limiter.admit(address.ip()) else { continue };
         let serving = connection::serve(socket, address, place, Arc::clone(&host));
         host.open.spawn(cut.clone().run_until_cancelled_owned(serving));
     }

@@ -26,7 +26,7 @@ use super::{
     handover::Offer,
     leeway::Leeway,
     pace::{Turn, Turns},
-    refusals::Refusals,
+    tarpit::Tarpit,
 };
 
 /// The permit of a connection's first request.
@@ -55,7 +55,7 @@ pub(super) struct Answers {
     /// How slowly a body may come.
     pub(super) sending: Leeway,
     /// Holds back what says that there were too many.
-    pub(super) refusals: Refusals,
+    pub(super) tarpit: Tarpit,
     /// For the first request.
     pub(super) entry: Option<Entry>,
 }
@@ -76,11 +76,11 @@ impl HyperService<Request<Incoming>> for Answers {
         if let Some(offer) = self.offer.clone().filter(|_| version == Version::HTTP_11) {
             extensions.insert(offer);
         }
-        let (answer, refusals) = (self.router.clone().call(request), self.refusals.clone());
+        let (answer, tarpit) = (self.router.clone().call(request), self.tarpit.clone());
         Box::pin(async move {
             let Ok(response) = answer.await;
             drop(permit.take());
-            refusals.hold(response.status()).await;
+            tarpit.hold(response.status()).await;
             Ok(response.map(|body| Answer { body, turn }))
         })
     }

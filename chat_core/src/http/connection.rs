@@ -27,13 +27,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     answers::{Answers, Entry},
+    connection_limit::Place,
     flood::Frames,
-    gate::Place,
     handover::{Offer, Open, PlainConnection, Slot, Takeover},
     leeway::Leeway,
     pace::{Pace, Turns},
-    refusals::Refusals,
     stall::{StallGuard, TAKING},
+    tarpit::Tarpit,
     tls,
     untaken::{Streams, Untaken},
     wire::Wire,
@@ -117,8 +117,8 @@ pub(super) struct Host {
     pub open: TaskTracker,
     /// Lets new connections in.
     pub crowd: Arc<Semaphore>,
-    /// Holds refusals back.
-    pub refusals: Refusals,
+    /// Holds back what is refused for its rate.
+    pub tarpit: Tarpit,
 }
 
 /// Serves a connection until it ends or is handed over.
@@ -241,7 +241,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         turns,
         offer: slot.clone().map(Offer::new),
         sending: host.patience.body,
-        refusals: host.refusals.clone(),
+        tarpit: host.tarpit.clone(),
         entry: Some(entry.clone()),
     };
     let mut connection = http1::Builder::new()
@@ -289,7 +289,7 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         turns,
         offer: None,
         sending: host.patience.body,
-        refusals: host.refusals.clone(),
+        tarpit: host.tarpit.clone(),
         entry: None,
     };
     let answers = service_fn(move |request| {

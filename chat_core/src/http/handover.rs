@@ -17,7 +17,7 @@ use hyper::body::Frame;
 use tokio::net::TcpStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::gate::Place;
+use super::connection_limit::Place;
 
 /// A socket whose answer has begun: its head and first bytes are written.
 pub struct PlainConnection {

@@ -12,8 +12,8 @@ use super::{
     accept::{self, Door},
     client_address::{ForwardedHeader, Networks},
     connection::{BODY_RATE, Patience},
+    connection_limit::{ConnectionLimiter, ConnectionLimits},
     cors::Origin,
-    gate::{Capacity, Gate},
     layers::around,
     leeway::Leeway,
     tls::{Tls, TlsSettings},
@@ -65,7 +65,7 @@ impl ListenSettings {
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
     /// How many connections there may be.
-    pub capacity: Capacity,
+    pub connections: ConnectionLimits,
     /// Seconds until the first byte of a connection.
     pub first_byte_s: u64,
     /// Seconds for the head of a request.
@@ -122,7 +122,7 @@ pub struct Listeners {
     /// For operators.
     pub operators: TcpListener,
     tls: Option<Tls>,
-    gate: Arc<Gate>,
+    limiter: Arc<ConnectionLimiter>,
     patience: Patience,
     origins: Vec<Origin>,
     drain: Duration,
@@ -137,7 +137,10 @@ impl Listeners {
         let proxies = settings.trusted_proxies.clone();
         Ok(Self {
             tls: Tls::read(&settings.tls)?,
-            gate: Gate::new(within_files(limits.capacity), Box::new(move |address| proxies.contain(address))),
+            limiter: ConnectionLimiter::new(
+                within_files(limits.connections),
+                Box::new(move |address| proxies.contain(address)),
+            ),
             patience: limits.patience(),
             origins: settings.cors_origins.clone(),
             clients: bind(&settings.host, settings.port)?,
@@ -151,12 +154,12 @@ impl Listeners {
     /// # Errors
     /// None in practice.
     pub async fn serve(self, router: Router, admin: Router, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { clients, operators, tls, gate, patience, origins, drain } = self;
+        let Self { clients, operators, tls, limiter, patience, origins, drain } = self;
         let drained = CancellationToken::new();
         let (router, admin) = (around(router, &origins), around(admin, &[]));
         let private = Door { drain: Duration::from_secs(1), ..Door::default() };
         let operators = tokio::spawn(accept::serve(operators, admin, private, drained.clone()));
-        let public = Door { tls, gate, patience, drain, ..Door::default() };
+        let public = Door { tls, limiter, patience, drain, ..Door::default() };
         accept::serve(clients, router, public, shutdown).await;
         drained.cancel();
         operators.await.map_err(io::Error::other)
@@ -193,16 +196,16 @@ async fn signal() {
 const OTHER_FILES: u64 = 256;
 
 /// As many connections as there can be files, at most.
-fn within_files(capacity: Capacity) -> Capacity {
-    let Ok((files, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return capacity };
+fn within_files(limits: ConnectionLimits) -> ConnectionLimits {
+    let Ok((files, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return limits };
     let room = u32::try_from(files.saturating_sub(OTHER_FILES).max(1)).unwrap_or(u32::MAX);
-    if capacity.connections != 0 && capacity.connections <= room {
-        return capacity;
+    if limits.connections != 0 && limits.connections <= room {
+        return limits;
     }
-    if capacity.connections != 0 {
+    if limits.connections != 0 {
         tracing::info!(connections = room, files, "the limit of open files allows fewer connections");
     }
-    Capacity { connections: room, ..capacity }
+    ConnectionLimits { connections: room, ..limits }
 }
 
 /// Raises the limit of open files to what the system allows: each stream is one.

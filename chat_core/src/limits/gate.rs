@@ -2,7 +2,7 @@
 
 use axum::http::request::Parts;
 
-use super::{Limit, Refusal};
+use super::{Limit, LimitExceeded};
 use crate::http::client_address::{ClientAddress, Locator};
 
 /// Counts calls by person, and those without a good token by address.
@@ -41,7 +41,7 @@ impl Gate {
     ///
     /// # Errors
     /// Too many came from the address.
-    pub fn admit_stranger(&self, parts: &Parts) -> Result<(), Refusal> {
+    pub fn admit_stranger(&self, parts: &Parts) -> Result<(), LimitExceeded> {
         self.calls_without_token.admit(&self.locate(parts).network())
     }
 

@@ -58,14 +58,14 @@ impl Limit {
     ///
     /// # Errors
     /// The bucket is empty.
-    pub fn admit(&self, key: &impl Hash) -> Result<(), Refusal> {
+    pub fn admit(&self, key: &impl Hash) -> Result<(), LimitExceeded> {
         let Some(counting) = &self.counting else { return Ok(()) };
         counting.limiter.check_key(&counting.hasher.hash_one(key)).map_err(|until| {
             let wait = until.wait_time_from(governor::clock::Clock::now(counting.limiter.clock()));
             tracing::debug!(limit = self.name, "refused");
             self.refusals.increment(1);
             let (at_once, window) = (self.allowance.burst(), Some(self.allowance.window()));
-            Refusal { name: self.name, at_once, window, wait }
+            LimitExceeded { name: self.name, at_once, window, wait }
         })
     }
 
@@ -79,7 +79,7 @@ impl Limit {
 
 /// Why and until when a request is refused.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusal {
+pub struct LimitExceeded {
     name: &'static str,
     at_once: u32,
     /// None when time alone brings nothing back.
@@ -87,7 +87,7 @@ pub struct Refusal {
     wait: Duration,
 }
 
-impl Refusal {
+impl LimitExceeded {
     /// All of so many places are taken; it is worth asking again after `wait`.
     #[must_use]
     pub fn of_places(name: &'static str, places: u32, wait: Duration) -> Self {

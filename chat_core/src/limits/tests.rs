@@ -28,12 +28,13 @@ fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
 #[test]
 fn a_refusal_says_how_long_to_wait() {
     let window = Some(Duration::from_secs(50));
-    let refusal = |millis| Refusal { name: "test", at_once: 5, window, wait: Duration::from_millis(millis) };
+    let refusal =
+        |millis| LimitExceeded { name: "test", at_once: 5, window, wait: Duration::from_millis(millis) };
     let text = |value: Option<HeaderValue>| value.and_then(|value| Some(value.to_str().ok()?.to_owned()));
     assert_eq!(text(refusal(9_001).policy()).as_deref(), Some("\"test\";q=5;w=50"));
     assert_eq!(text(refusal(9_001).state()).as_deref(), Some("\"test\";r=0;t=10"));
     assert_eq!(refusal(0).seconds(), 1);
-    let places = Refusal::of_places("test", 5, Duration::from_secs(10));
+    let places = LimitExceeded::of_places("test", 5, Duration::from_secs(10));
     assert_eq!(text(places.policy()).as_deref(), Some("\"test\";q=5"));
 
     let clock = Clock::system();

@@ -24,12 +24,12 @@ use super::*;
 use crate::{
     http::{
         capacity,
-        gate::Capacity,
+        connection_limit::ConnectionLimits,
         handover::{Offer, PlainConnection, Takeover},
         json,
         layers::around,
         leeway::Leeway,
-        refusals::HELD_LEAST,
+        tarpit::HELD_LEAST,
     },
     problem::Problem,
     pulse::Pulse,
@@ -379,10 +379,10 @@ async fn connect_from(host: [u8; 4], site: &Site) -> io::Result<TcpStream> {
 
 #[tokio::test]
 async fn connections_are_capped_by_address_and_in_all() -> io::Result<()> {
-    let capacity = Capacity { connections: 4, per_address: 2 };
+    let limits = ConnectionLimits { connections: 4, per_address: 2 };
     let trusted = |address: IpAddr| address == IpAddr::from([127, 0, 0, 9]);
-    let gate = Gate::new(capacity, Box::new(trusted));
-    let site = Site::start_by(Door { gate, patience: PATIENT, ..Door::default() }).await?;
+    let limiter = ConnectionLimiter::new(limits, Box::new(trusted));
+    let site = Site::start_by(Door { limiter, patience: PATIENT, ..Door::default() }).await?;
     let (mut first, mut stream) = (site.connect().await?, site.connect().await?);
     is_answered(&mut first).await?;
     stream.write_all(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n").await?;

@@ -18,7 +18,7 @@ const ROOM: usize = 64;
 
 /// How many connections there may be; 0 is no limit.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Capacity {
+pub struct ConnectionLimits {
     /// In all.
     pub connections: u32,
     /// From one address, by which IPv6 means a /64.
@@ -29,15 +29,15 @@ pub struct Capacity {
 pub(super) type Trusted = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Lets everybody in, and counts them.
-impl Default for Gate {
+impl Default for ConnectionLimiter {
     fn default() -> Self {
-        Self::of(Capacity::default(), Box::new(|_| false))
+        Self::of(ConnectionLimits::default(), Box::new(|_| false))
     }
 }
 
 /// Counts the connections of a listener.
-pub(super) struct Gate {
-    capacity: Capacity,
+pub(super) struct ConnectionLimiter {
+    limits: ConnectionLimits,
     trusted: Trusted,
     counts: Mutex<Counts>,
 }
@@ -74,25 +74,25 @@ impl Key {
 
 /// A connection that is counted until this is dropped.
 pub struct Place {
-    gate: Arc<Gate>,
+    limiter: Arc<ConnectionLimiter>,
     /// None when it is not counted by address.
     key: Option<Key>,
 }
 
-impl Gate {
+impl ConnectionLimiter {
     /// With nobody inside.
-    pub(super) fn new(capacity: Capacity, trusted: Trusted) -> Arc<Self> {
-        Arc::new(Self::of(capacity, trusted))
+    pub(super) fn new(limits: ConnectionLimits, trusted: Trusted) -> Arc<Self> {
+        Arc::new(Self::of(limits, trusted))
     }
 
-    fn of(capacity: Capacity, trusted: Trusted) -> Self {
+    fn of(limits: ConnectionLimits, trusted: Trusted) -> Self {
         let counts = Counts { all: 0, by_address: HashMap::new(), refused: 0, told: None };
-        Self { capacity, trusted, counts: Mutex::new(counts) }
+        Self { limits, trusted, counts: Mutex::new(counts) }
     }
 
     /// A place for one more connection, if there is one.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let Capacity { connections, per_address } = self.capacity;
+        let ConnectionLimits { connections, per_address } = self.limits;
         let counted = per_address > 0 && !(self.trusted)(address.to_canonical());
         let key = counted.then(|| Key::of(address));
         let mut counts = self.lock();
@@ -109,7 +109,7 @@ impl Gate {
             *count += 1;
         }
         counts.all += 1;
-        Some(Place { gate: Arc::clone(self), key })
+        Some(Place { limiter: Arc::clone(self), key })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -131,7 +131,7 @@ impl Counts {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.gate.lock();
+        let mut counts = self.limiter.lock();
         counts.all -= 1;
         let Some(Entry::Occupied(mut count)) = self.key.map(|key| counts.by_address.entry(key)) else {
             return;
@@ -152,8 +152,11 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn gate(connections: u32, per_address: u32) -> Arc<Gate> {
-        Gate::new(Capacity { connections, per_address }, Box::new(|address| address == v4(200)))
+    fn limiter_of(connections: u32, per_address: u32) -> Arc<ConnectionLimiter> {
+        ConnectionLimiter::new(
+            ConnectionLimits { connections, per_address },
+            Box::new(|address| address == v4(200)),
+        )
     }
 
     fn v4(last: u8) -> IpAddr {
@@ -166,46 +169,47 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_places_and_all_share_the_rest() {
-        let gate = gate(5, 2);
-        let first = [gate.admit(v4(1)), gate.admit(v4(1))];
-        assert!(first.iter().all(Option::is_some) && gate.admit(v4(1)).is_none());
+        let limiter = limiter_of(5, 2);
+        let first = [limiter.admit(v4(1)), limiter.admit(v4(1))];
+        assert!(first.iter().all(Option::is_some) && limiter.admit(v4(1)).is_none());
         // An IPv6 socket shows IPv4 addresses mapped (RFC 4291, section 2.5.5.2).
-        assert!(gate.admit("::ffff:192.0.2.1".parse().expect("an address")).is_none());
-        let second = [gate.admit(v6(1, 1)), gate.admit(v6(1, 2))];
-        assert!(second.iter().all(Option::is_some) && gate.admit(v6(1, 3)).is_none());
-        let other = gate.admit(v6(2, 1));
-        assert!(other.is_some() && gate.admit(v6(3, 1)).is_none(), "five in all");
+        assert!(limiter.admit("::ffff:192.0.2.1".parse().expect("an address")).is_none());
+        let second = [limiter.admit(v6(1, 1)), limiter.admit(v6(1, 2))];
+        assert!(second.iter().all(Option::is_some) && limiter.admit(v6(1, 3)).is_none());
+        let other = limiter.admit(v6(2, 1));
+        assert!(other.is_some() && limiter.admit(v6(3, 1)).is_none(), "five in all");
         drop(first);
-        assert!(gate.admit(v4(1)).is_some());
+        assert!(limiter.admit(v4(1)).is_some());
     }
 
     #[test]
     fn trusted_proxies_are_counted_in_all_alone() {
-        let gate = gate(3, 1);
-        let places = [gate.admit(v4(200)), gate.admit("::ffff:192.0.2.200".parse().expect("an address"))];
+        let limiter = limiter_of(3, 1);
+        let places =
+            [limiter.admit(v4(200)), limiter.admit("::ffff:192.0.2.200".parse().expect("an address"))];
         assert!(places.iter().all(Option::is_some));
-        assert!(gate.lock().by_address.is_empty());
-        let last = gate.admit(v4(1));
-        assert!(last.is_some() && gate.admit(v4(200)).is_none());
+        assert!(limiter.lock().by_address.is_empty());
+        let last = limiter.admit(v4(1));
+        assert!(last.is_some() && limiter.admit(v4(200)).is_none());
     }
 
     #[test]
     fn nothing_stays_of_those_who_are_gone() {
-        let gate = gate(0, 1);
-        let places: Vec<_> = (0..10_000).map(|network| gate.admit(v6(network, 1))).collect();
+        let limiter = limiter_of(0, 1);
+        let places: Vec<_> = (0..10_000).map(|network| limiter.admit(v6(network, 1))).collect();
         assert!(places.iter().all(Option::is_some));
-        assert_eq!(gate.lock().by_address.len(), 10_000);
+        assert_eq!(limiter.lock().by_address.len(), 10_000);
         drop(places);
-        let counts = gate.lock();
+        let counts = limiter.lock();
         assert_eq!((counts.all, counts.by_address.len()), (0, 0));
         assert!(counts.by_address.capacity() <= 2 * ROOM, "{}", counts.by_address.capacity());
     }
 
     #[test]
     fn without_limits_everybody_is_let_in() {
-        let gate = gate(0, 0);
-        let places: Vec<_> = (0..5_000).map(|_| gate.admit(v4(1))).collect();
+        let limiter = limiter_of(0, 0);
+        let places: Vec<_> = (0..5_000).map(|_| limiter.admit(v4(1))).collect();
         assert!(places.iter().all(Option::is_some));
-        assert!(gate.lock().by_address.is_empty());
+        assert!(limiter.lock().by_address.is_empty());
     }
 }

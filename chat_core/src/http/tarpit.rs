@@ -21,15 +21,15 @@ const PLACES: usize = 4_096;
 
 /// Holds back the refusals of a listener; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Refusals(Arc<Semaphore>);
+pub(super) struct Tarpit(Arc<Semaphore>);
 
-impl Default for Refusals {
+impl Default for Tarpit {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(PLACES)))
     }
 }
 
-impl Refusals {
+impl Tarpit {
     /// Returns when an answer of this status may be given.
     pub(super) async fn hold(&self, status: StatusCode) {
         if status != StatusCode::TOO_MANY_REQUESTS {
@@ -51,27 +51,27 @@ mod tests {
     use super::*;
 
     /// How long it takes to give so many answers at the same time.
-    async fn taken(refusals: &Refusals, status: StatusCode, answers: usize) -> Duration {
+    async fn taken(tarpit: &Tarpit, status: StatusCode, answers: usize) -> Duration {
         let begun = Instant::now();
-        join_all((0..answers).map(|_| refusals.hold(status))).await;
+        join_all((0..answers).map(|_| tarpit.hold(status))).await;
         begun.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn refusals_wait_and_nothing_else_does() {
-        let refusals = Refusals::default();
-        assert!(taken(&refusals, StatusCode::TOO_MANY_REQUESTS, 1).await >= HELD_LEAST);
+        let tarpit = Tarpit::default();
+        assert!(taken(&tarpit, StatusCode::TOO_MANY_REQUESTS, 1).await >= HELD_LEAST);
         for status in [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE] {
-            assert_eq!(taken(&refusals, status, 1_000).await, Duration::ZERO, "{status}");
+            assert_eq!(taken(&tarpit, status, 1_000).await, Duration::ZERO, "{status}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn refusals_of_one_moment_are_given_one_after_the_other() {
-        let refusals = Refusals::default();
+        let tarpit = Tarpit::default();
         let begun = Instant::now();
         let hold = async || {
-            refusals.hold(StatusCode::TOO_MANY_REQUESTS).await;
+            tarpit.hold(StatusCode::TOO_MANY_REQUESTS).await;
             begun.elapsed().as_millis() / 10
         };
         let given: HashSet<_> = join_all((0..1_000).map(|_| hold())).await.into_iter().collect();
@@ -80,16 +80,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_place_waits_for_nothing() {
-        let refusals = Refusals::default();
-        let held = join_all((0..PLACES).map(|_| refusals.hold(StatusCode::TOO_MANY_REQUESTS)));
+        let tarpit = Tarpit::default();
+        let held = join_all((0..PLACES).map(|_| tarpit.hold(StatusCode::TOO_MANY_REQUESTS)));
         let late = async {
             tokio::task::yield_now().await;
-            taken(&refusals, StatusCode::TOO_MANY_REQUESTS, 10).await
+            taken(&tarpit, StatusCode::TOO_MANY_REQUESTS, 10).await
         };
         let (_, late) = tokio::join!(held, late);
         assert_eq!(late, Duration::ZERO);
         assert!(
-            taken(&refusals, StatusCode::TOO_MANY_REQUESTS, 1).await >= HELD_LEAST,
+            taken(&tarpit, StatusCode::TOO_MANY_REQUESTS, 1).await >= HELD_LEAST,
             "places are given back"
         );
     }
